@@ -1,0 +1,325 @@
+"""The agent: ask the model, call the tools it wants, show it the results, until it answers.
+
+One loop, written on the same `ctx` as any member; streaming is a subscription to what it journals. Reaching
+`max_iterations` is a typed outcome (`exhausted`) that keeps what was reached.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Generic, cast
+
+import msgspec
+from typing_extensions import TypeVar
+
+from podium.core.actions import Action, CallModel, CallTool, Retry
+from podium.core.codec import content_digest, digest_of, encode
+from podium.core.conversation import result_part, result_text
+from podium.core.errors import Aborted, ConfigurationError, Exhausted, InvalidOutput
+from podium.core.messages import (
+    Message,
+    ModelRequest,
+    OutputSpec,
+    Reply,
+    Settings,
+    ToolCall,
+    ToolResult,
+    ToolSpec,
+    system,
+    tool_results,
+    user,
+)
+from podium.core.transcript import FromPin, FromSession, FromSteps, Transcript
+from podium.ports import Context, Model, Receipt, Runner, Tool
+from podium.schema import OutputType, output_type
+
+from .member import Runnable
+from .role import Role
+
+Deps = TypeVar("Deps", default=Any)
+Output = TypeVar("Output", default=str)
+
+
+class AgentConfig(msgspec.Struct, frozen=True, array_like=True):
+    """What an agent is, as it is pinned: a resumed run keeps using this."""
+
+    name: str
+    model: str
+    system: str
+    tools: tuple[ToolSpec, ...]
+    settings: Settings
+    output: OutputSpec | None
+    max_iterations: int
+    output_retries: int = 2
+
+
+_config = msgspec.msgpack.Decoder(AgentConfig)
+
+
+class Agent(Runnable[Output], Generic[Deps, Output]):
+    """A model with tools and instructions.
+
+    `model` is a Model or a name (`"openai:gpt-…"`, `"offline"`); None takes the app's default. `tools` are the only
+    tools it may call. `output` is the type of its answer: `str`, a Pydantic model or any other type; an answer that
+    does not fit is sent back with the error at most `output_retries` times. `history` bounds how many messages of its
+    session it is shown. `timeout` is in seconds for one call of the agent, `retry` is for transient model failures.
+    An agent is not changed after it is made; `replace(...)` gives a changed copy.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        model: Model | str | None = None,
+        tools: Sequence[Tool] = (),
+        system_prompt: str = "",
+        *,
+        role: Role | None = None,
+        output: type[Output] | Any = str,
+        description: str = "",
+        capabilities: Sequence[str] = (),
+        max_iterations: int = 20,
+        output_retries: int = 2,
+        history: int = 40,
+        settings: Settings | None = None,
+        timeout: float | None = None,
+        retry: Retry | None = None,
+    ) -> None:
+        if not name:
+            raise ConfigurationError("an agent needs a name")
+        if max_iterations < 1:
+            raise ConfigurationError(f"max_iterations of agent {name!r} must be at least 1, not {max_iterations}")
+        self.name = name
+        self.model = model
+        self.tools = _checked(name, tools)
+        self.system_prompt = system_prompt
+        self.role = role
+        self.output = output
+        self.description = description or (role.name if role else "")
+        self.capabilities = tuple(capabilities)
+        self.max_iterations = max_iterations
+        self.output_retries = output_retries
+        self.history = history
+        self.settings = settings or Settings()
+        self.timeout = timeout
+        self.retry = retry or Retry()
+        self.grants = frozenset(self.tools)
+        self._output: OutputType[Output] = output_type(output)
+        self._pin: tuple[str, bytes] | None = None
+        self._own: _Form | None = None
+        bind = getattr(model, "bind", None)
+        if bind is not None:
+            bind(name)
+
+    def replace(self, **changes: Any) -> Agent[Any, Any]:
+        """A copy with other arguments, named as in the constructor."""
+        own: dict[str, Any] = {
+            "name": self.name,
+            "model": self.model,
+            "tools": list(self.tools.values()),
+            "system_prompt": self.system_prompt,
+            "role": self.role,
+            "output": self.output,
+            "description": self.description,
+            "capabilities": self.capabilities,
+            "max_iterations": self.max_iterations,
+            "output_retries": self.output_retries,
+            "history": self.history,
+            "settings": self.settings,
+            "timeout": self.timeout,
+            "retry": self.retry,
+        }
+        return Agent(**{**own, **changes})
+
+    def __repr__(self) -> str:
+        return f"Agent({self.name!r})"
+
+    # --------------------------------------------------------------------------------------------------------- values
+
+    def instructions(self) -> str:
+        """The whole system prompt: the role's text, then `system_prompt`."""
+        parts = [self.role.text() if self.role else "", self.system_prompt.strip()]
+        return "\n\n".join(part for part in parts if part)
+
+    def config(self) -> AgentConfig:
+        """What is pinned at the agent's first Call in a run."""
+        model = self.model
+        return AgentConfig(
+            self.name,
+            "" if model is None else model if isinstance(model, str) else model.name,
+            self.instructions(),
+            self._specs(),
+            self.settings,
+            self._output.spec,
+            self.max_iterations,
+            self.output_retries,
+        )
+
+    def pin(self) -> tuple[str, bytes]:
+        """The address and the bytes of the configuration."""
+        if self._pin is None:
+            content = encode(self.config())
+            self._pin = (content_digest(content), content)
+        return self._pin
+
+    def load_output(self, plain: Any) -> Output:
+        """An output from its journaled form."""
+        return plain if self._output.is_text else self._output.load(plain)
+
+    def dump_output(self, value: Any) -> Any:
+        """An output's journaled form."""
+        return self._output.dump(value)
+
+    def _form(self, pinned: bytes | None) -> _Form:
+        own = self._own
+        if own is None:
+            own = self._own = _Form(self.config(), self.model)
+        if pinned is None or (self._pin is not None and pinned == self._pin[1]):
+            return own
+        return _Form(_config.decode(pinned), self.model)
+
+    # ----------------------------------------------------------------------------------------------------------- loop
+
+    async def __call__(self, ctx: Context, input: Any = None) -> Any:
+        """Answer `input`: text, a Message, a list of messages, or any plain value (shown to the model as JSON)."""
+        form = self._form(ctx.pinned)
+        transcript = Transcript()
+        if form.config.system:
+            transcript.add(form.system, FromPin())
+        session = _session(ctx, self.name)
+        if session:
+            earlier = await ctx.history(self.history, session=session)
+            stop = earlier.start + len(earlier.messages)
+            transcript.add_all(earlier.messages, FromSession(session, earlier.start, stop))
+        if "/" not in ctx.key:
+            for message in ctx.given:
+                transcript.add(message)
+        fresh = len(transcript)
+        for message in _messages(input):
+            transcript.add(message)
+        answer = await self._turns(ctx, form, transcript)
+        if session:
+            await ctx.remember(transcript.view()[fresh:], session=session)
+        return answer
+
+    async def _turns(self, ctx: Context, form: _Form, transcript: Transcript) -> Any:
+        config = form.config
+        rejected = 0
+        text = ""
+        for _ in range(config.max_iterations):
+            turn = ctx.scope("turn")
+            reply = await self._ask(turn, form, transcript)
+            calls = reply.message.tool_calls
+            text = reply.message.text or text
+            if calls:
+                results, seqs = await self._use(turn, calls)
+                transcript.add(tool_results(*results), FromSteps(seqs), turn.key)
+                continue
+            if self._output.is_text:
+                return reply.message.text
+            try:
+                return self._output.parse(reply.message.text)
+            except InvalidOutput as error:
+                if rejected >= config.output_retries:
+                    raise
+                rejected += 1
+                transcript.add(user(f"That answer does not fit. {error}\nAnswer again in the required form only."))
+        raise Exhausted(
+            f"{self.name} did not answer within {config.max_iterations} iterations",
+            partial=text or None,
+            iterations=config.max_iterations,
+        )
+
+    async def _ask(self, turn: Context, form: _Form, transcript: Transcript) -> Reply:
+        config = form.config
+        request = ModelRequest(transcript.view(), config.tools, config.settings, config.output, self.name)
+        receipt: Receipt = await turn.perform(
+            CallModel(form.model, request, transcript, form.digest, self.retry, config.settings.timeout)
+        )
+        if receipt.error is not None:
+            raise receipt.error
+        reply: Reply = receipt.value
+        transcript.add(reply.message, FromSteps((receipt.seq,)), receipt.key)
+        return reply
+
+    async def _use(self, turn: Context, calls: tuple[ToolCall, ...]) -> tuple[list[ToolResult], tuple[int, ...]]:
+        """Perform the calls side by side; results in the order of the calls."""
+        steps = [turn.perform(self._action(call)) for call in calls]
+        if len(steps) > 1:
+            for step in steps:
+                step.start()
+        results: list[ToolResult] = []
+        seqs: list[int] = []
+        for call, step in zip(calls, steps, strict=True):
+            receipt: Receipt = await step
+            error = receipt.error
+            if isinstance(error, Aborted):
+                raise error
+            value = self._shown(call, receipt.value)
+            results.append(result_part(call, value, None if error is None else error.failure))
+            seqs.append(receipt.seq)
+        return results, tuple(seqs)
+
+    def _action(self, call: ToolCall) -> Action:
+        """What a call of the model asks for."""
+        return CallTool(call.name, call.args, self.tools.get(call.name), None, call.invalid)
+
+    def _shown(self, call: ToolCall, value: Any) -> Any:
+        """The value of a call as plain data."""
+        return value
+
+    def _specs(self) -> tuple[ToolSpec, ...]:
+        """What the model is offered."""
+        return tuple([tool.spec for tool in self.tools.values()])
+
+    async def respond_to_message(self, text: str, *, app: Runner | None = None, deps: Any = None) -> Any:
+        """`run` in the agent's own session, so that it remembers what was said before."""
+        return await self.run(text, app=app, deps=deps, session=f"agent:{self.name}")
+
+
+class _Form:
+    """A configuration made ready for requests."""
+
+    __slots__ = ("config", "digest", "model", "system")
+
+    def __init__(self, config: AgentConfig, model: Model | str | None) -> None:
+        self.config = config
+        # A model given as an object cannot be pinned; a name can.
+        self.model: Model | str = model if model is not None and not isinstance(model, str) else config.model
+        self.system: Message = system(config.system)
+        self.digest = digest_of((config.model, config.tools, config.settings, config.output))
+
+
+def _checked(agent: str, tools: Sequence[Tool]) -> dict[str, Tool]:
+    found: dict[str, Tool] = {}
+    for tool in tools:
+        if not hasattr(tool, "effect") or not hasattr(tool, "invoke"):
+            raise ConfigurationError(
+                f"{tool!r} in the tools of agent {agent!r} is not a tool: decorate the function with @tool(effect=...)"
+            )
+        if tool.name in found:
+            raise ConfigurationError(f"agent {agent!r} has two tools named {tool.name!r}: give one another name")
+        found[tool.name] = tool
+    return found
+
+
+def _session(ctx: Context, name: str) -> str:
+    """The conversation of this agent: the run's own for its root member, one beside it for each agent below."""
+    session = ctx.session
+    if not session or "/" not in ctx.key:
+        return session
+    return f"{session}/{name}"
+
+
+def _messages(input: Any) -> Sequence[Message]:
+    if isinstance(input, str):
+        return (user(input),)
+    if input is None:
+        return ()
+    if isinstance(input, Message):
+        return (input,)
+    if isinstance(input, list | tuple):
+        items = cast("Sequence[object]", input)
+        messages = [item for item in items if isinstance(item, Message)]
+        if messages and len(messages) == len(items):
+            return messages
+    return (user(result_text(cast("object", input))),)

@@ -1,0 +1,146 @@
+"""`podium runs`: the runs of a store, newest first."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .exits import Code, reported
+from .options import RUNS, JsonOption, Settings, StoreOption, example, settings
+
+if TYPE_CHECKING:
+    from podium.app import Podium
+    from podium.runtime.results import Pending
+
+    from .standing import Standing
+
+COLUMNS = ("RUN", "MEMBER", "STATUS", "STARTED", "TIME", "COST", "WAITS FOR")
+MOST = 10_000
+"""Runs that are looked at, at most."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(
+        "runs", rich_help_panel=RUNS, epilog=example("podium runs --waiting", "podium runs --status failed --json")
+    )(runs)
+
+
+def runs(
+    status: Annotated[
+        list[str] | None, typer.Option("--status", metavar="STATUS", help="Only runs in this state; may be repeated.")
+    ] = None,
+    waiting: Annotated[bool, typer.Option("--waiting", help="Only runs that wait for a person.")] = False,
+    session: Annotated[str | None, typer.Option("--session", metavar="NAME", help="Only runs of this session.")] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=MOST, help="At most this many.")] = 20,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List runs, newest first. `interrupted` is a run that nobody drives: `podium resume` goes on with it."""
+    with reported():
+        chosen = settings(store)
+        raise typer.Exit(asyncio.run(_runs(chosen, status or [], session, limit, waiting=waiting, as_json=as_json)))
+
+
+async def _runs(
+    chosen: Settings, states: list[str], session: str | None, limit: int, *, waiting: bool, as_json: bool
+) -> Code:
+    from podium.core.errors import ConfigurationError
+
+    from . import documents
+    from .standing import STATES
+
+    if unknown := set(states) - set(STATES):
+        raise ConfigurationError(f"--status is one of {', '.join(STATES)}, not {', '.join(sorted(unknown))}")
+    if waiting:
+        states = ["suspended"]
+    found: list[Standing] = []
+    now = 0.0
+    if chosen.has_store():
+        async with chosen.app() as app:
+            now = app.clock.time()
+            found = await _found(app, states, session, limit, now, waiting=waiting)
+    if as_json:
+        documents.write([documents.row(each) for each in found])
+    elif found:
+        _print([_cells(each, now) for each in found])
+    else:
+        sys.stderr.write("no such runs\n" if states or session else "no runs yet\n")
+    return Code.OK
+
+
+async def _found(
+    app: Podium, states: list[str], session: str | None, limit: int, now: float, *, waiting: bool
+) -> list[Standing]:
+    from .standing import standing, stored
+
+    found: list[Standing] = []
+    # What is asked for is seen only by looking closer, so more may have to be looked at than are shown.
+    most = MOST if states else limit
+    for row in await app.runs(status=stored(states), session=session, limit=most):
+        each = await standing(app.store, row, now)
+        if states and each.state not in states:
+            continue
+        if waiting and not any(item.why in {"ask", "approval", "in_doubt"} for item in each.pending):
+            continue
+        found.append(each)
+        if len(found) == limit:
+            break
+    return found
+
+
+def _cells(each: Standing, now: float) -> tuple[str, ...]:
+    from .words import ago, local, money, seconds, visible
+
+    row = each.row
+    end = now if each.driven else row.updated
+    return (
+        row.id,
+        visible(row.member),
+        each.state,
+        f"{local(row.created)} ({ago(now - row.created)})",
+        seconds(max(0.0, end - row.created)),
+        money(Decimal(row.cost or "0")),
+        "; ".join(_waits(item) for item in each.pending),
+    )
+
+
+def _waits(item: Pending) -> str:
+    from .words import clip, local, visible
+
+    if item.why == "sleep":
+        return f"timer {local(item.due)}" if item.due is not None else "timer"
+    if item.why in {"approval", "in_doubt"}:
+        return visible(f"{item.why.replace('_', ' ')} {item.tool} {item.request}")
+    if item.why == "ask":
+        return visible(f"answer {item.request}: {clip(item.prompt, 60)}")
+    return visible(item.prompt)
+
+
+_STYLES = {
+    "succeeded": "green",
+    "failed": "red",
+    "exhausted": "yellow",
+    "suspended": "magenta",
+    "interrupted": "yellow",
+    "running": "cyan",
+}
+
+
+def _print(rows: list[tuple[str, ...]]) -> None:
+    from .screen import write
+    from .tree import Line
+
+    widths = [max(len(row[column]) for row in (COLUMNS, *rows)) for column in range(len(COLUMNS))]
+    lines: list[Line] = []
+    for index, row in enumerate((COLUMNS, *rows)):
+        line: Line = []
+        for column, (cell, width) in enumerate(zip(row, widths, strict=True)):
+            style = "bold" if index == 0 else _STYLES.get(cell, "") if column == 2 else ""
+            line.append((cell.ljust(width) + "  ", style))
+        lines.append(line)
+    write(lines)

@@ -1,0 +1,176 @@
+"""Writing to people: styled by rich on a terminal, plain anywhere else. No markup is interpreted, ever.
+
+Results go to stdout, everything said about them to stderr. What comes from models and tools is written to a terminal
+without the characters that could command it; a pipe gets it as it is.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable
+from typing import Any, TextIO, cast
+
+import msgspec
+
+from podium.core import keys
+from podium.core.records import Status
+from podium.core.redaction import REDACTED
+from podium.core.state import History
+from podium.runtime.results import Pending, RunResult
+
+from . import documents
+from .options import Settings
+from .tree import Line
+from .words import clip, count, inline, local, money, seconds, tokens, visible
+
+
+def is_terminal(file: TextIO) -> bool:
+    """Whether `file` is a terminal that can be drawn on."""
+    return file.isatty() and os.environ.get("TERM", "") != "dumb"
+
+
+def write(lines: Iterable[Line], file: TextIO | None = None) -> None:
+    """Write lines to `file` (stdout by default), in colour when it is a terminal that wants colour."""
+    out: TextIO = sys.stdout if file is None else file
+    if not is_terminal(out):
+        out.writelines("".join(text for text, _ in line).rstrip() + "\n" for line in lines)
+        out.flush()
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(file=out, highlight=False, markup=False, emoji=False)
+    for line in lines:
+        console.print(Text.assemble(*line), soft_wrap=True)
+
+
+def answer(value: object) -> None:
+    """Print an output on stdout: text as it is, anything else as JSON."""
+    if value is None:
+        return
+    plain = documents.plain(value)
+    text = plain if isinstance(plain, str) else msgspec.json.format(msgspec.json.encode(plain), indent=2).decode()
+    if sys.stdout.isatty():
+        text = visible(text.replace("\r\n", "\n"), lines=True)
+    sys.stdout.write(text if text.endswith("\n") else text + "\n")
+    sys.stdout.flush()
+
+
+def outcome(result: RunResult[Any], settings: Settings, *, quiet: bool = False) -> None:
+    """Print what a drive came to: the output on stdout; why there is none, or what is waited for, on stderr."""
+    answer(result.output)
+    if result.status is Status.SUSPENDED:
+        write(
+            [[(f"run {result.run_id} is suspended", "bold")], *waits(result.run_id, result.pending, settings)],
+            sys.stderr,
+        )
+        return
+    if result.status is Status.CANCELLED:
+        write([[(f"podium: run {result.run_id} was cancelled", "")]], sys.stderr)
+    elif result.error is not None:
+        name = f"run {result.run_id} {result.status}"
+        write([[("podium: ", "bold"), (f"{name}: {inline(str(result.error))}", "red")]], sys.stderr)
+        why = visible(settings.command("show", result.run_id))
+        write([[(f"        see what it did: {why}", "dim")]], sys.stderr)
+    if is_terminal(sys.stderr) and not quiet:
+        write([[(summary(result), "dim")]], sys.stderr)
+
+
+def summary(result: RunResult[Any]) -> str:
+    """One line: the run, how it stands, time, money and tokens."""
+    spent = tokens(result.usage)
+    steps = count(len(result.history.steps), "step")
+    parts = [seconds(result.duration), money(result.total_cost, result.unpriced), steps, *([spent] if spent else [])]
+    return f"{result.run_id} {result.status}: {', '.join(parts)}"
+
+
+def waits(run_id: str, pending: Iterable[Pending], settings: Settings) -> list[Line]:
+    """What a run waits for, each with the exact commands that let it go on."""
+    lines: list[Line] = []
+    for item in pending:
+        lines += [[("  waits for ", ""), (_what(item), "bold")], *_prompt(item)]
+        lines += [[("    " + visible(command), "cyan")] for command in commands(run_id, item, settings)]
+    return lines
+
+
+def _what(item: Pending) -> str:
+    until = f" (until {local(item.due)})" if item.due is not None else ""
+    if item.why == "approval":
+        return f"approval {item.request}: {_call(item)}{until}"
+    if item.why == "in_doubt":
+        return f"a decision {item.request}: nobody knows whether {_call(item)} happened{until}"
+    if item.why == "ask":
+        return f"an answer {item.request}{until}"
+    if item.why == "sleep":
+        return f"a timer: {local(item.due)}" if item.due is not None else "a timer"
+    return visible(item.prompt) + until
+
+
+def _call(item: Pending) -> str:
+    args = cast("dict[str, Any]", item.args) if isinstance(item.args, dict) else {}
+    shown = ", ".join(f"{name}={clip(_json(value), 60)}" for name, value in args.items())
+    return visible(f"{item.tool or keys.split(item.key)[-1][0]}({shown})")
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, default=str, ensure_ascii=False)
+
+
+def _prompt(item: Pending) -> list[Line]:
+    if item.why not in {"ask", "approval", "in_doubt"} or not item.prompt:
+        return []
+    lines: list[Line] = [[("    " + visible(item.prompt), "")]]
+    if item.why == "ask" and item.choices:
+        lines.append([("    one of: " + ", ".join(visible(choice) for choice in item.choices), "")])
+    if item.roles:
+        lines.append([("    for: " + ", ".join(visible(role) for role in item.roles), "")])
+    return lines
+
+
+def commands(run_id: str, item: Pending, settings: Settings) -> list[str]:
+    """Command lines that let a run go on, ready to be typed."""
+    role = ["--role", item.roles[0]] if item.roles else []
+
+    def line(*words: str) -> str:
+        return settings.command(*words, *role)
+
+    if item.why == "approval":
+        args = _json(item.args)
+        # What was redacted cannot be handed back: the call would be made with the mark in place of the secret.
+        edited = [] if REDACTED in args else [line("approve", run_id, item.request, "--args", args)]
+        return [
+            line("approve", run_id, item.request),
+            *edited,
+            line("reject", run_id, item.request, "--message", "why not"),
+        ]
+    if item.why == "in_doubt":
+        return [
+            line("answer", run_id, item.request, "happened", "--result", "null"),
+            line("answer", run_id, item.request, "not_happened"),
+            line("answer", run_id, item.request, "abort"),
+        ]
+    if item.why == "ask":
+        values = item.choices[:4] or ("your answer",)
+        return [line("answer", run_id, item.request, value) for value in values]
+    if item.why == "signal":
+        return [settings.command("signal", run_id, keys.split(item.key)[-1][0])]
+    if item.why == "child":
+        return [settings.command("show", item.request)]
+    return [settings.command("resume", run_id)]
+
+
+def resume_command(run_id: str, settings: Settings) -> str:
+    """The line said after Ctrl-C."""
+    return f"interrupted; go on with: {settings.command('resume', run_id)}"
+
+
+def describe(history: History) -> str:
+    """A short phrase for the live tree: what the run has come to."""
+    facts = history.facts
+    parts = [
+        money(facts.cost + facts.uncertain, facts.unpriced),
+        *([tokens(facts.usage)] if tokens(facts.usage) else []),
+    ]
+    return ", ".join(parts)

@@ -1,0 +1,153 @@
+"""Settings: `podium.toml`, then PODIUM_* environment variables, then what was given explicitly.
+
+A later source wins, value by value. Secrets have no place here: keys of providers come from the environment alone.
+This module reads values; it opens no store and builds no model.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+
+from .core.errors import ConfigurationError
+from .runtime.services import Limits
+
+FILE = "podium.toml"
+STORE = ".podium/podium.db"
+_MEMORY = frozenset({":memory:", "memory:", "memory://"})
+_SQLITE = "sqlite:///"
+_TEXTS = ("store", "model", "base_url")
+_MOST = 1 << 20
+"""Bytes of a configuration file that are read."""
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """How an app is put together: `Podium(config.store, model=…, base_url=…, limits=…)`."""
+
+    store: str = STORE
+    """A path, `sqlite:///path` or `:memory:`. A relative path in a file is relative to that file's folder."""
+    model: str | None = None
+    """The model of agents that name none."""
+    base_url: str | None = None
+    """The address of a server that speaks Chat Completions."""
+    limits: Limits = Limits()
+    file: str = ""
+    """The file that was read; empty when there was none."""
+
+    @property
+    def store_file(self) -> Path | None:
+        """The store's file; None for a store that is not a file."""
+        if self.store in _MEMORY:
+            return None
+        path = self.store.removeprefix(_SQLITE)
+        return None if "://" in path else Path(path)
+
+
+def load(
+    path: str | os.PathLike[str] | None = None,
+    *,
+    store: str | None = None,
+    model: str | None = None,
+    base_url: str | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Config:
+    """The settings in force; arguments that are not None win over everything else.
+
+    `path` names the file, which must then exist; without it PODIUM_CONFIG does, or `podium.toml` in the working folder
+    is read if it is there. `environ` is the process's own by default. Raises ConfigurationError: one line that names
+    the source and what is wrong in it.
+    """
+    environ = os.environ if environ is None else environ
+    named = path if path is not None else environ.get("PODIUM_CONFIG") or None
+    file = Path(FILE if named is None else named)
+    values: dict[str, Any] = {}
+    limits: dict[str, float | int] = {}
+    found = file.is_file()
+    if found:
+        _from_file(file, values, limits)
+    elif named is not None:
+        raise ConfigurationError(f"there is no configuration file {file}: `podium init` writes one")
+    _from_environment(environ, values, limits)
+    given = {"store": store, "model": model, "base_url": base_url}
+    values.update({name: value for name, value in given.items() if value is not None})
+    if values.get("model") == "offline" and base_url is None:
+        values.pop("base_url", None)  # The address belonged to the model that another source took the place of.
+    return Config(**values, limits=_limits(limits), file=str(file) if found else "")
+
+
+def _from_file(file: Path, values: dict[str, Any], limits: dict[str, float | int]) -> None:
+    try:
+        with file.open("rb") as opened:
+            text = opened.read(_MOST + 1)
+        if len(text) > _MOST:
+            raise ConfigurationError(f"{file} is larger than {_MOST >> 20} MiB: it cannot be a configuration")
+        table = tomllib.loads(text.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{file} is not valid TOML: {error}") from error
+    except OSError as error:
+        raise ConfigurationError(f"{file} cannot be read: {error.strerror or error}") from error
+    unknown = sorted(set(table) - {*_TEXTS, "limits"})
+    if unknown:
+        raise ConfigurationError(f"{file}: unknown {_listed(unknown)}; known are {', '.join(_TEXTS)} and [limits]")
+    for name in _TEXTS:
+        if name in table:
+            if not isinstance(table[name], str) or not table[name]:
+                raise ConfigurationError(f"{file}: {name} must be a text, not {table[name]!r}")
+            values[name] = table[name]
+    if "store" in values:
+        values["store"] = _beside(file, values["store"])
+    section: object = table.get("limits", {})
+    if not isinstance(section, dict):
+        raise ConfigurationError(f"{file}: limits is a table: write [limits] and its values below it")
+    entries = cast("dict[str, object]", section)
+    unknown = sorted(set(entries) - set(Limits.__struct_fields__))
+    if unknown:
+        raise ConfigurationError(
+            f"{file}: unknown {_listed(unknown)} in [limits]; known are {', '.join(Limits.__struct_fields__)}"
+        )
+    for name, value in entries.items():
+        limits[name] = _limit(f"{file}: limits.{name}", name, value)
+
+
+def _from_environment(environ: Mapping[str, str], values: dict[str, Any], limits: dict[str, float | int]) -> None:
+    for name in _TEXTS:
+        value = environ.get(f"PODIUM_{name.upper()}")
+        if value:
+            values[name] = value
+    for name in Limits.__struct_fields__:
+        variable = f"PODIUM_LIMITS_{name.upper()}"
+        value = environ.get(variable)
+        if value:
+            try:
+                number = float(value)
+            except ValueError:
+                raise ConfigurationError(f"{variable} must be a number, not {value!r}") from None
+            limits[name] = _limit(variable, name, number)
+
+
+def _limits(values: dict[str, float | int]) -> Limits:
+    # Made by `convert`, which knows which of them count whole things.
+    return msgspec.convert(values, Limits)
+
+
+def _limit(where: str, name: str, value: object) -> float | int:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+        raise ConfigurationError(f"{where} must be a number above 0, not {value!r}")
+    return int(value) if isinstance(getattr(Limits(), name), int) else float(value)
+
+
+def _beside(file: Path, store: str) -> str:
+    """A relative path in a file of another folder, as seen from the working folder."""
+    if store in _MEMORY or ("://" in store and not store.startswith(_SQLITE)):
+        return store
+    path = Path(store.removeprefix(_SQLITE)).expanduser()
+    return str(path if path.is_absolute() else file.parent / path)
+
+
+def _listed(names: list[str]) -> str:
+    return f"key{'' if len(names) == 1 else 's'} {', '.join(repr(name) for name in names)}"

@@ -1,0 +1,288 @@
+"""A run's state as a fold over its records.
+
+`Facts` are the few aggregates a driver needs while it runs; their size does not grow with the run's length. `History`
+adds the index of steps, which replay, `show` and a fork need. Both are pure: the same records always give the same
+state, and nothing here reads a clock or a store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+
+from . import keys
+from .actions import Kind
+from .errors import StoreCorrupt
+from .records import (
+    Began,
+    Ended,
+    Finished,
+    Held,
+    Hold,
+    Outcome,
+    Record,
+    Resumed,
+    Retried,
+    Signalled,
+    Started,
+    Status,
+    Suspended,
+)
+from .usage import FREE, NO_USAGE, Usage
+
+
+class Facts:
+    """What a driver must know of its own run besides the steps at hand."""
+
+    __slots__ = (
+        "agents",
+        "calls",
+        "cancelled",
+        "cost",
+        "doubts",
+        "epoch",
+        "models",
+        "pins",
+        "seq",
+        "started",
+        "status",
+        "uncertain",
+        "unpriced",
+        "usage",
+    )
+
+    def __init__(self) -> None:
+        self.started: Started | None = None
+        self.status = Status.PENDING
+        self.seq = 0
+        """Records so far."""
+        self.epoch = 0
+        self.usage: Usage = NO_USAGE
+        self.cost = FREE
+        """US dollars settled."""
+        self.uncertain = FREE
+        """US dollars reserved by attempts whose outcome nobody knows."""
+        self.unpriced = 0
+        """Steps whose price is not known; they are not in `cost`."""
+        self.agents: dict[str, None] = {}
+        """Agents in the order they were first called."""
+        self.pins: dict[str, str] = {}
+        """Agent name to the address of its configuration at its first call."""
+        self.calls: dict[str, dict[str, int]] = {}
+        """Finished calls by model name and agent."""
+        self.models: dict[str, None] = {}
+        """Models called, in order."""
+        self.doubts: set[tuple[str, bytes]] = set()
+        """Tool and digest of calls whose outcome a person had to settle, or nobody could."""
+        self.cancelled: Signalled | None = None
+
+    def began(self, record: Began) -> None:
+        """Fold in a `Began`."""
+        self.seq += 1
+        if record.kind is Kind.CALL and record.version:
+            self.agents[record.name] = None
+            self.pins.setdefault(record.name, record.version)
+        elif record.kind is Kind.MODEL:
+            self.models[record.version] = None
+
+    def ended(self, record: Ended, began: Began | None) -> None:
+        """Fold in an `Ended`, given its step's last `Began` (None for steps that have none)."""
+        self.seq += 1
+        if record.usage is not None:
+            self.usage += record.usage
+        cost = record.cost
+        if cost is None:
+            self.unpriced += 1
+        elif cost != "0":
+            self.cost += Decimal(cost)
+        if began is not None:
+            if began.kind is Kind.MODEL:
+                self._called(began)
+            elif record.outcome is Outcome.UNKNOWN and began.kind is Kind.TOOL:
+                self.doubts.add((began.name, began.digest))
+
+    def retried(self, record: Retried, began: Began | None) -> None:
+        """Fold in a failed attempt."""
+        self.seq += 1
+        if record.cost is None:
+            self.unpriced += 1
+        elif record.cost != "0":
+            self.cost += Decimal(record.cost)
+        if record.uncertain is not None:
+            self.uncertain += Decimal(record.uncertain)
+        elif began is not None and began.kind is Kind.MODEL:
+            self._called(began)
+
+    def _called(self, began: Began) -> None:
+        by_agent = self.calls.setdefault(began.version, {})
+        by_agent[began.agent] = by_agent.get(began.agent, 0) + 1
+
+    def held(self, record: Held) -> None:
+        """Fold in a hold."""
+        self.seq += 1
+        if record.hold.why == "in_doubt":
+            self.doubts.add((record.name, record.digest))
+
+    def other(self, record: Record) -> None:
+        """Fold in a record that concerns the run as a whole."""
+        self.seq += 1
+        if isinstance(record, Signalled):
+            if record.kind == "cancel" and self.cancelled is None:
+                self.cancelled = record
+        elif isinstance(record, Started):
+            self.started = record
+        elif isinstance(record, Resumed):
+            self.status = Status.RUNNING
+            self.epoch = record.epoch
+        elif isinstance(record, Suspended):
+            self.status = Status.SUSPENDED
+        elif isinstance(record, Finished):
+            self.status = record.status
+
+
+class StepState:
+    """All that is recorded of one step."""
+
+    __slots__ = ("began", "began_seq", "digest", "ended", "ended_seq", "held", "key", "kind", "name", "pos", "retried")
+
+    def __init__(self, key: str, pos: int, kind: Kind, name: str, digest: bytes) -> None:
+        self.key = key
+        self.pos = pos
+        self.kind = kind
+        self.name = name
+        self.digest = digest
+        self.began: Began | None = None
+        """The latest attempt's."""
+        self.began_seq = 0
+        self.held: Held | None = None
+        """The latest hold by the gate or by a doubt."""
+        self.retried: Retried | None = None
+        self.ended: Ended | None = None
+        self.ended_seq = 0
+
+    @property
+    def hold(self) -> Hold | None:
+        """What the step waits for, if it has begun to wait and has not ended."""
+        if self.ended is not None:
+            return None
+        if self.began is not None and self.began.hold is not None:
+            return self.began.hold
+        if self.held is not None and (self.began is None or self.held.hold.why == "in_doubt"):
+            return self.held.hold
+        return None
+
+
+class History:
+    """The steps of a run, by key, beside its facts."""
+
+    __slots__ = ("decisions", "facts", "finished", "mail", "signals", "steps")
+
+    def __init__(self) -> None:
+        self.facts = Facts()
+        self.steps: dict[str, StepState] = {}
+        """In the order of their first record."""
+        self.decisions: dict[str, Signalled] = {}
+        """Request id to the first decision taken for it."""
+        self.signals: dict[str, list[Signalled]] = {}
+        """Signal name to its arrivals, in order."""
+        self.mail: set[str] = set()
+        self.finished: Finished | None = None
+
+    def apply(self, record: Record) -> None:
+        """Fold in the next record."""
+        facts = self.facts
+        kind = type(record)
+        if kind is Ended:
+            self._ended(record)  # pyright: ignore[reportArgumentType]  (narrowed by identity: hot loop)
+        elif kind is Began:
+            self._began(record)  # pyright: ignore[reportArgumentType]
+        elif isinstance(record, Held):
+            facts.held(record)
+            step = self._step(record.key, record.pos, record.kind, record.name, record.digest)
+            step.held = record
+        elif isinstance(record, Retried):
+            step = self.steps.get(record.key)
+            facts.retried(record, step.began if step else None)
+            if step is not None:
+                step.retried = record
+        else:
+            facts.other(record)
+            if isinstance(record, Signalled):
+                self._signalled(record)
+            elif isinstance(record, Finished):
+                self.finished = record
+
+    def _step(self, key: str, pos: int, kind: Kind, name: str, digest: bytes) -> StepState:
+        step = self.steps.get(key)
+        if step is None:
+            step = self.steps[key] = StepState(key, pos, kind, name, digest)
+        return step
+
+    def _began(self, record: Began) -> None:
+        self.facts.began(record)
+        step = self.steps.get(record.key)
+        if step is None:
+            step = self.steps[record.key] = StepState(record.key, record.pos, record.kind, record.name, record.digest)
+        step.began = record
+        step.began_seq = self.facts.seq
+
+    def _ended(self, record: Ended) -> None:
+        step = self.steps.get(record.key)
+        if step is None:
+            if record.kind is None:
+                raise StoreCorrupt(f"the journal ends a step it never began: {record.key}")
+            step = self._step(record.key, record.pos, record.kind, record.name, record.digest)
+        self.facts.ended(record, step.began)
+        step.ended = record
+        step.ended_seq = self.facts.seq
+
+    def _signalled(self, record: Signalled) -> None:
+        self.mail.add(record.mail)
+        if record.kind == "signal":
+            self.signals.setdefault(record.request, []).append(record)
+        elif record.kind != "cancel":
+            self.decisions.setdefault(record.request, record)
+
+    def pending(self) -> list[tuple[StepState, Hold]]:
+        """Steps that wait for somebody or something, with what they wait for, in order."""
+        if self.facts.status.over:
+            return []
+        found: list[tuple[StepState, Hold]] = []
+        for step in self.steps.values():
+            hold = step.hold
+            if hold is not None and hold.request not in self.decisions:
+                found.append((step, hold))
+        return found
+
+    def in_doubt(self) -> list[StepState]:
+        """Writes that began and whose outcome is not recorded."""
+        return [
+            step
+            for step in self.steps.values()
+            if step.ended is None and step.began is not None and step.began.effect == "write"
+        ]
+
+    def live_steps(self) -> dict[str, StepState]:
+        """The steps a replay will meet: all but those inside a finished Call, which replays as one memo."""
+        closed: dict[str, bool] = {"": False}
+        steps = self.steps
+
+        def is_closed(scope: str) -> bool:
+            known = closed.get(scope)
+            if known is None:
+                step = steps.get(scope)
+                known = (step is not None and step.ended is not None and step.kind is Kind.CALL) or is_closed(
+                    keys.parent(scope)
+                )
+                closed[scope] = known
+            return known
+
+        return {key: step for key, step in steps.items() if not is_closed(keys.parent(key))}
+
+
+def fold(records: Iterable[Record]) -> History:
+    """The state that a run's records, in order, amount to."""
+    history = History()
+    for record in records:
+        history.apply(record)
+    return history

@@ -1,0 +1,314 @@
+"""The body, or the stream, of a Chat Completions answer to our reply.
+
+Pure: bytes in, deltas and a reply out, the same for any chunking. Tolerant, as many servers speak this dialect: what is
+not known is ignored or kept as `Raw`, and what is missing has a meaning. It never stays silent about an answer that was
+cut or empty, and never turns what a model wrote into a call it did not make. It knows no connection and no retries. The
+wire is named in `openai_chat`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, cast
+
+from podium.core.deltas import Delta, TextDelta, ThinkingDelta, ToolCallDelta
+from podium.core.errors import ContentFiltered, MalformedReply
+from podium.core.messages import AnyPart, Message, Raw, Reply, Text, Thinking
+from podium.core.usage import NO_USAGE, Usage
+
+from .assembling import CallFragments, Characters
+from .one_line import one_line
+from .openai_errors import error_in_reply, model_error
+from .openai_request import PROVIDER, Json, json_text
+from .sse import EventStream
+
+_FINISH = {
+    "stop": "stop",
+    "eos": "stop",
+    "end_turn": "stop",
+    "tool_calls": "tool_calls",
+    "function_call": "tool_calls",
+    "tool_use": "tool_calls",
+    "length": "length",
+    "max_tokens": "length",
+    "content_filter": "content_filter",
+}
+
+
+def decode_reply(body: bytes | Mapping[str, Any], *, model: str = "", server: str = "the server") -> Reply:
+    """The reply in a whole body (of status 200). A body that is a stream after all is read as one.
+
+    Raises MalformedReply when there is none in it, ContentFiltered when it was withheld, and the error that an error
+    object in it means.
+    """
+    if isinstance(body, bytes):
+        if body.lstrip()[:5] in (b"data:", b"event"):
+            decoder = ChatStream(model=model, server=server)
+            decoder.feed(body)
+            return decoder.finish()
+        fields = _parse(body, model, server)
+    else:
+        fields = dict(body)
+    if error_in_reply(fields):
+        raise model_error(200, fields, model=model, server=server)
+    choices = _dicts(fields.get("choices"))
+    if not choices:
+        raise _no_answer(model, server)
+    choice = choices[0]
+    if choice.get("error"):
+        raise model_error(200, choice, model=model, server=server)
+    message = choice.get("message")
+    if not isinstance(message, dict):
+        raise _no_answer(model, server)
+    pieces = _Pieces()
+    pieces.take(cast("Json", message))
+    return pieces.reply(fields, _string(choice.get("finish_reason")), model=model, server=server)
+
+
+class ChatStream:
+    """A stream's bytes (or payloads) to deltas, and at the end the reply. The reply is the same for any chunking."""
+
+    __slots__ = ("_closed", "_events", "_fields", "_finish", "_model", "_pieces", "_seen", "_server")
+
+    def __init__(self, *, model: str = "", server: str = "the server") -> None:
+        self._events = EventStream()
+        self._pieces = _Pieces()
+        self._fields: Json = {}
+        self._finish = ""
+        self._closed = False
+        self._seen = False
+        self._model, self._server = model, server
+
+    @property
+    def text(self) -> str:
+        """The answer's text so far."""
+        return self._pieces.text.text()
+
+    @property
+    def complete(self) -> bool:
+        """Whether the server said that its answer is whole; what follows may be lost without harm."""
+        return self._closed or bool(self._finish)
+
+    def feed(self, chunk: bytes) -> list[Delta]:
+        """The deltas completed by these bytes. Raises the error that an error object in the stream means."""
+        found: list[Delta] = []
+        for data in self._events.feed(chunk):
+            found += self.feed_data(data)
+        return found
+
+    def feed_data(self, data: str) -> list[Delta]:
+        """The deltas of one event's payload."""
+        data = data.strip()
+        if not data or self._closed:
+            return []
+        if data == "[DONE]":
+            self._closed = True
+            return []
+        fields = _parse(data, self._model, self._server, self._pieces.text)
+        if error_in_reply(fields):
+            raise self._error(fields)
+        self._remember(fields)
+        found: list[Delta] = []
+        for choice in _dicts(fields.get("choices")):
+            if choice.get("index") not in (None, 0):
+                continue  # we ask for one answer; a further one would be mixed into the first
+            if choice.get("error"):
+                raise self._error(choice)
+            self._seen = True
+            # Some servers put the last piece, or everything, under `message`.
+            delta = choice.get("delta") or choice.get("message")
+            if isinstance(delta, dict):
+                found += self._pieces.take(cast("Json", delta))
+            self._finish = _string(choice.get("finish_reason")) or self._finish
+        return found
+
+    def finish(self) -> Reply:
+        """The reply. Raises MalformedReply, with `data["partial"]`, when the stream was empty or cut off."""
+        for data in self._events.end():
+            self.feed_data(data)
+        if not self._seen or (not self._finish and self._pieces.empty):
+            raise _no_answer(self._model, self._server)
+        # Without [DONE], a finish reason or the counts that follow the last piece, the connection was cut.
+        if not self.complete and "usage" not in self._fields:
+            raise MalformedReply(
+                f"the stream of {self._server} for model {self._model!r} ended in the middle of the answer: try again",
+                partial=self.text,
+            )
+        return self._pieces.reply(self._fields, self._finish, model=self._model, server=self._server)
+
+    def _remember(self, fields: Json) -> None:
+        if _string(fields.get("model")):
+            self._fields["model"] = fields["model"]
+        counts = fields.get("usage") or cast("Json", fields.get("x_groq") or {}).get("usage")
+        # Some servers count with every chunk: only a count on a chunk without choices says that the answer is over.
+        if isinstance(counts, dict):
+            key = "running_usage" if fields.get("choices") else "usage"
+            self._fields[key] = counts
+
+    def _error(self, fields: Json) -> Exception:
+        return model_error(200, fields, model=self._model, server=self._server, partial=self.text)
+
+
+class _Pieces:
+    """The parts of one answer while they come in. A whole message is the special case of a single piece."""
+
+    __slots__ = ("calls", "kept", "refusal", "text", "thinking")
+
+    def __init__(self) -> None:
+        self.text = Characters()
+        self.thinking = Characters()
+        self.refusal = Characters()
+        self.calls = CallFragments()
+        self.kept: list[Raw] = []
+
+    @property
+    def empty(self) -> bool:
+        return not (
+            self.text.length or self.thinking.length or self.refusal.length or bool(self.calls) or bool(self.kept)
+        )
+
+    def take(self, delta: Json) -> list[Delta]:
+        found: list[Delta] = []
+        self._think(_string(delta.get("reasoning_content")) or _string(delta.get("reasoning")), found)
+        content = delta.get("content")
+        if isinstance(content, str):
+            self._say(content, found)
+        elif isinstance(content, list):
+            for part in cast("list[object]", content):
+                if isinstance(part, str):
+                    self._say(part, found)
+                elif isinstance(part, dict):
+                    self._part(cast("Json", part), found)
+        self._refuse(_string(delta.get("refusal")), found)
+        self.calls.begin_event()
+        for call in _dicts(delta.get("tool_calls")):
+            self._call(call, found)
+        single = delta.get("function_call")  # the form before 2023-11, still spoken by some servers
+        if isinstance(single, dict) and not delta.get("tool_calls"):
+            self._call({"index": 0, "function": single}, found)
+        return found
+
+    def _part(self, part: Json, found: list[Delta]) -> None:
+        kind = part.get("type")
+        if kind in ("text", "output_text") and isinstance(part.get("text"), str):
+            self._say(part["text"], found)
+        elif kind in ("thinking", "reasoning"):
+            thought = part.get("thinking") or part.get("text")
+            for piece in [thought] if isinstance(thought, str) else [p.get("text") for p in _dicts(thought)]:
+                self._think(_string(piece), found)
+        elif kind == "refusal":
+            self._refuse(_string(part.get("refusal")), found)
+        else:
+            self.kept.append(Raw(PROVIDER, part))
+
+    def _say(self, piece: str, found: list[Delta]) -> None:
+        offset = self.text.length
+        if text := self.text.push(piece):
+            found.append(TextDelta(text, offset=offset))
+
+    def _refuse(self, piece: str, found: list[Delta]) -> None:
+        # To whoever is reading along, a refusal is text like any other.
+        offset = self.text.length + self.refusal.length
+        if text := self.refusal.push(piece):
+            found.append(TextDelta(text, offset=offset))
+
+    def _think(self, piece: str, found: list[Delta]) -> None:
+        offset = self.thinking.length
+        if text := self.thinking.push(piece):
+            found.append(ThinkingDelta(text, offset=offset))
+
+    def _call(self, call: Json, found: list[Delta]) -> None:
+        function = cast("Json", call.get("function") if isinstance(call.get("function"), dict) else call)
+        index = call.get("index")
+        arguments = function.get("arguments")
+        position, name, piece, offset = self.calls.add(
+            index if isinstance(index, int) and not isinstance(index, bool) else None,
+            _string(call.get("id")),
+            _string(function.get("name")),
+            arguments if isinstance(arguments, str) else "" if arguments is None else json_text(arguments),
+        )
+        if name or piece:
+            found.append(ToolCallDelta(position, name, piece, offset=offset))
+
+    def reply(self, fields: Json, reason: str, *, model: str, server: str) -> Reply:
+        finish = _FINISH.get(reason.lower(), reason)
+        if finish == "content_filter" and self.empty:
+            raise ContentFiltered(
+                f"{server} withheld the whole answer of model {model!r}: change the prompt or the content filter",
+                status=200,
+            )
+        calls = self.calls.calls(cut=finish == "length")
+        refusal = self.refusal.text()
+        if refusal:
+            finish = "refusal"
+        elif calls and finish in ("stop", ""):
+            finish = "tool_calls"
+        parts: list[AnyPart] = []
+        if thinking := self.thinking.text():
+            parts.append(Thinking(thinking))
+        if text := self.text.text() + refusal:
+            parts.append(Text(text))
+        parts += self.kept
+        parts += calls
+        counts = fields.get("usage") or fields.get("running_usage")
+        return Reply(
+            Message("assistant", tuple(parts)),
+            usage_of(cast("Json", counts)) if isinstance(counts, dict) else NO_USAGE,
+            finish or "stop",
+            _string(fields.get("model")) or None,
+        )
+
+
+def usage_of(counts: Mapping[str, Any]) -> Usage:
+    """Token counts in our meaning: input includes cached tokens, output includes reasoning. Missing ones are 0."""
+    before = _details(counts.get("prompt_tokens_details"))
+    after = _details(counts.get("completion_tokens_details"))
+    given = _count(counts.get("prompt_tokens"))
+    written = _count(counts.get("completion_tokens"))
+    reasoning = _count(after.get("reasoning_tokens"))
+    if reasoning and _count(counts.get("total_tokens")) == given + written + reasoning:
+        written += reasoning  # some servers count reasoning beside the answer
+    read = _count(before.get("cached_tokens")) or _count(counts.get("prompt_cache_hit_tokens"))
+    return Usage(given, written, read, _count(before.get("cache_write_tokens")), reasoning)
+
+
+def _details(value: object) -> Json:
+    return cast("Json", value) if isinstance(value, dict) else {}
+
+
+def _count(value: object) -> int:
+    return max(0, int(value)) if isinstance(value, int | float) and abs(value) < 2**53 else 0
+
+
+def _dicts(value: object) -> list[Json]:
+    if not isinstance(value, list):
+        return []
+    return [cast("Json", item) for item in cast("list[object]", value) if isinstance(item, dict)]
+
+
+def _string(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _parse(data: bytes | str, model: str, server: str, before: Characters | None = None) -> Json:
+    try:
+        # The standard library and not msgspec: it reads half surrogate pairs, which `Characters` puts together again.
+        value: object = json.loads(data)
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        start = (data if isinstance(data, str) else data[:300].decode("utf-8", "replace")).strip()
+        more: Json = {"partial": before.text()} if before and before.length else {}
+        raise MalformedReply(
+            f"{server} did not answer model {model!r} with a JSON object but with {one_line(start[:80])!r}: "
+            "check that base_url is a Chat Completions server",
+            **more,
+        )
+    return cast("Json", value)
+
+
+def _no_answer(model: str, server: str) -> MalformedReply:
+    return MalformedReply(
+        f"{server} sent no answer for model {model!r}: try again; if it persists, look at the server's log"
+    )

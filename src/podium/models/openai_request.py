@@ -1,0 +1,217 @@
+"""Our request to the body of a Chat Completions request.
+
+Pure: it sends nothing and knows no addresses, keys or answers. What the dialect cannot carry is refused here, before
+anything is paid for. The wire is named in `openai_chat`.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import msgspec
+
+from podium.core.errors import BadRequest
+from podium.core.messages import AnyPart, Media, Message, ModelRequest, Raw, Settings, Text, Thinking, ToolResult
+
+PROVIDER = "openai"
+"""The provider named in `Raw` parts."""
+
+Json = dict[str, Any]
+
+
+class ChatDialect(msgspec.Struct, frozen=True):
+    """Where servers differ in what they accept."""
+
+    max_tokens_field: str = "max_completion_tokens"
+    """The field for the output limit; many compatible servers only know `max_tokens`."""
+    stream_usage: bool = True
+    """Ask for token counts at the end of a stream (`stream_options`)."""
+    echo_thinking: bool = False
+    """Send earlier reasoning back as `reasoning_content`, as some thinking models want during tool use."""
+
+
+OPENAI = ChatDialect()
+
+
+def encode_request(request: ModelRequest, model: str, *, stream: bool, dialect: ChatDialect = OPENAI) -> Json:
+    """The body that asks `model`.
+
+    Raises BadRequest for what the dialect cannot carry: a file by address, media written by the assistant, a
+    `tool_choice` that is not offered.
+    """
+    body: Json = {"model": model, "messages": _messages(request.messages, dialect)}
+    if request.tools:
+        body["tools"] = [
+            {
+                "type": "function",
+                "function": {
+                    "name": tool.name,
+                    "description": tool.description,
+                    "parameters": tool.parameters or {"type": "object", "properties": {}},
+                },
+            }
+            for tool in request.tools
+        ]
+        _tool_settings(request, body)
+    if request.output is not None:
+        schema = request.output.schema
+        body["response_format"] = {
+            "type": "json_schema",
+            "json_schema": {
+                "name": re.sub(r"[^A-Za-z0-9_-]", "_", request.output.name)[:64] or "output",
+                "schema": schema,
+                "strict": strict_ready(schema),
+            },
+        }
+    _settings(request.settings, dialect, body)
+    body.update(request.settings.extra)
+    body["model"] = model
+    if stream:
+        body["stream"] = True
+        if dialect.stream_usage:
+            body.setdefault("stream_options", {"include_usage": True})
+    else:
+        body.pop("stream", None)
+        body.pop("stream_options", None)
+    return body
+
+
+def _settings(settings: Settings, dialect: ChatDialect, body: Json) -> None:
+    values: Json = {
+        dialect.max_tokens_field: settings.max_output_tokens,
+        "temperature": settings.temperature,
+        "top_p": settings.top_p,
+        "stop": list(settings.stop) or None,
+        "seed": settings.seed,
+        "reasoning_effort": settings.reasoning_effort,
+    }
+    body.update({name: value for name, value in values.items() if value is not None})
+
+
+def _tool_settings(request: ModelRequest, body: Json) -> None:
+    settings = request.settings
+    choice = settings.tool_choice
+    if choice in ("auto", "none", "required"):
+        body["tool_choice"] = choice
+    elif choice is not None:
+        names = [tool.name for tool in request.tools]
+        if choice not in names:
+            raise BadRequest(f"tool_choice {choice!r} is not among the tools offered: {', '.join(names)}")
+        body["tool_choice"] = {"type": "function", "function": {"name": choice}}
+    if settings.parallel_tool_calls is not None:
+        body["parallel_tool_calls"] = settings.parallel_tool_calls
+
+
+def _messages(messages: Sequence[Message], dialect: ChatDialect) -> list[Json]:
+    found: list[Json] = []
+    for position, message in enumerate(messages):
+        if message.role == "assistant":
+            found.append(_assistant(message, position, dialect))
+        elif message.role == "tool":
+            found += _results(message)
+        else:
+            entry: Json = {"role": message.role, "content": _content(message.parts)}
+            if message.name:
+                entry["name"] = re.sub(r"[^A-Za-z0-9_-]", "_", message.name)[:64]
+            found.append(entry)
+    return found
+
+
+def _assistant(message: Message, position: int, dialect: ChatDialect) -> Json:
+    entry: Json = {"role": "assistant"}
+    if any(type(part) is Media for part in message.parts):
+        raise BadRequest("Chat Completions takes no media in assistant messages: move it into a user message")
+    calls = message.tool_calls
+    kept = tuple(part for part in message.parts if type(part) is Raw and part.provider == PROVIDER)
+    if kept:
+        entry["content"] = _content(tuple(part for part in message.parts if type(part) in (Text, Raw)))
+    else:
+        entry["content"] = message.text or (None if calls else "")
+    if dialect.echo_thinking:
+        thoughts = "".join(part.text for part in message.parts if type(part) is Thinking)
+        if thoughts:
+            entry["reasoning_content"] = thoughts
+    if calls:
+        entry["tool_calls"] = [
+            {
+                "id": call.id or f"call_{position}_{number}",
+                "type": "function",
+                "function": {"name": call.name, "arguments": json_text(call.args)},
+            }
+            for number, call in enumerate(calls)
+        ]
+    return entry
+
+
+def _results(message: Message) -> list[Json]:
+    found: list[Json] = [
+        {"role": "tool", "tool_call_id": part.call_id, "content": part.content}
+        for part in message.parts
+        if type(part) is ToolResult
+    ]
+    others = tuple(part for part in message.parts if type(part) is not ToolResult)
+    if others:  # tool messages carry text only; an image a tool returned follows as the user's
+        found.append({"role": "user", "content": _content(others)})
+    return found
+
+
+def _content(parts: Sequence[AnyPart]) -> str | list[Json]:
+    if all(type(part) is Text for part in parts):
+        return "".join(cast("Text", part).text for part in parts)
+    found: list[Json] = []
+    for part in parts:
+        if type(part) is Text:
+            found.append({"type": "text", "text": part.text})
+        elif type(part) is Media:
+            found.append(_media(part))
+        elif type(part) is Raw and part.provider == PROVIDER:
+            found.append(part.data)
+    return found
+
+
+def _media(part: Media) -> Json:
+    kind, _, subtype = part.media_type.partition("/")
+    encoded = base64.b64encode(part.data).decode() if part.data else ""
+    address = f"data:{part.media_type};base64,{encoded}"
+    if kind == "image":
+        return {"type": "image_url", "image_url": {"url": address if part.data else part.url or ""}}
+    if not part.data:
+        raise BadRequest(
+            f"Chat Completions takes a {part.media_type} file by value only: read it and pass Media(..., data=...)"
+        )
+    if kind == "audio" and subtype in ("wav", "x-wav", "mpeg", "mp3"):
+        return {
+            "type": "input_audio",
+            "input_audio": {"data": encoded, "format": "wav" if "wav" in subtype else "mp3"},
+        }
+    name = part.name or f"file.{re.sub(r'[^a-z0-9].*', '', subtype) or 'bin'}"
+    return {"type": "file", "file": {"filename": name, "file_data": address}}
+
+
+def json_text(value: object) -> str:
+    """`value` as compact JSON, as the arguments of a call are written."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+
+
+_NOT_STRICT = frozenset(
+    {"default", "allOf", "oneOf", "not", "if", "patternProperties", "prefixItems", "uniqueItems", "propertyNames"}
+)
+
+
+def strict_ready(schema: Mapping[str, Any]) -> bool:
+    """Whether the provider can enforce `schema` exactly; asking for `strict` otherwise is refused with 400."""
+    if _NOT_STRICT & schema.keys():
+        return False
+    properties = cast("Json", schema.get("properties", {}))
+    if schema.get("type") == "object" or properties:
+        closed = schema.get("additionalProperties") is False
+        if not closed or set(cast("list[str]", schema.get("required", []))) != set(properties):
+            return False
+    children: list[object] = [*properties.values(), *cast("Json", schema.get("$defs", {})).values()]
+    children += [schema["items"]] if "items" in schema else []
+    children += cast("list[object]", schema.get("anyOf", []))
+    return all(isinstance(child, dict) and strict_ready(cast("Json", child)) for child in children)

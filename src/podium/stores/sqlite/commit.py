@@ -1,0 +1,294 @@
+"""What is written together: units of runs, in one transaction, each behind its own fence.
+
+Used in line by the loop's thread and by the writer thread alike; when and where is `group`'s decision. Nothing here
+knows of event loops beyond carrying the futures of those who wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from podium.core.codec import encode
+from podium.core.errors import LeaseLost, PodiumError, RunConflict, RunNotFound, StoreError
+from podium.core.records import Status, frame
+from podium.ports import Blob, NewRun, SessionEntry, Transition
+
+from . import sql
+from .errors import translate
+from .files import PAGE_SIZE, Database
+
+T = TypeVar("T")
+
+FEW = 64
+"""So many runs are looked through one by one for those that are due; an index for them would take a page more."""
+
+UNFIT = (ValueError, TypeError, OverflowError)
+"""What Python raises for a value that SQLite cannot hold, such as a text with half a surrogate pair."""
+
+
+class Position:
+    """Where a writer stands in its run's journal, and why it may not go on."""
+
+    __slots__ = ("epoch", "failed", "last", "number", "owner", "run")
+
+    def __init__(self, run: str, number: int, epoch: int, owner: str, last: int) -> None:
+        self.run, self.number, self.epoch, self.owner = run, number, epoch, owner
+        self.last = last
+        """The number of the last record; moved by whoever is writing, one at a time."""
+        self.failed: PodiumError | None = None
+
+
+class Unit:
+    """What one run commits at once. Lives on the loop's thread until it is sealed, and there again when finished."""
+
+    __slots__ = (
+        "answer", "at", "change", "failure", "finish", "items", "last", "position", "records", "refused", "sealed",
+        "sync", "waiters",
+    )  # fmt: skip
+
+    def __init__(self, position: Position, finish: Callable[[Unit, int], None]) -> None:
+        self.position = position
+        self.finish = finish
+        """Called on the loop's thread with the unit and the number of the commit it was part of."""
+        self.records: list[bytes] = []
+        self.items: list[Blob | SessionEntry | NewRun | str] | None = None
+        self.change: Transition | None = None
+        self.at = 0.0
+        self.sync = False
+        self.sealed = False
+        """Nothing is added any more."""
+        self.waiters: list[asyncio.Future[None]] | None = None
+        self.answer: asyncio.Future[bool] | None = None
+        self.failure: PodiumError | None = None
+        self.refused = False
+        self.last = 0
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for it."""
+        return (0 if self.waiters is None else len(self.waiters)) + (self.answer is not None)
+
+
+class Job:
+    """Any other write, in a transaction of its own unless it is `bare`."""
+
+    __slots__ = ("bare", "failure", "future", "result", "work")
+
+    def __init__(self, work: Callable[[Database], Any], future: asyncio.Future[Any] | None, *, bare: bool) -> None:
+        self.work, self.future, self.bare = work, future, bare
+        self.result: Any = None
+        self.failure: PodiumError | None = None
+
+
+def commit_units(db: Database, units: list[Unit]) -> int:
+    """Write units in order, in one transaction; about how many bytes were logged.
+
+    A unit whose lease is gone gets a `failure`, one that unread mail refused is `refused`; the others are written all
+    the same. Raises sqlite3.Error when nothing was written.
+    """
+    before = [unit.position.last for unit in units]
+    unit = units[0]
+    try:
+        if len(units) == 1 and unit.items is None and unit.change is None:
+            return _write(db, unit)  # one statement, a transaction by itself: a third of the cost saved
+        db.execute(sql.BEGIN)
+        size = 0
+        for unit in units:
+            size += _write_or_refuse(db, unit) if _may_be_refused(unit) else _write(db, unit)
+        db.execute(sql.COMMIT)
+    except UNFIT as error:
+        _undo(db, units, before)
+        unit.failure = _unfit(error)
+        others = [other for other in units if other is not unit]
+        return commit_units(db, others) if others else 0
+    except BaseException:
+        _undo(db, units, before)
+        raise
+    return size
+
+
+def transact(db: Database, work: Callable[[Database], T]) -> T:
+    """`work` in a transaction. Raises sqlite3.Error and whatever `work` raises, with nothing written."""
+    db.execute(sql.BEGIN)
+    try:
+        result = work(db)
+        db.execute(sql.COMMIT)
+    except BaseException:
+        db.rollback()
+        raise
+    return result
+
+
+def execute(db: Database, batch: list[Unit | Job]) -> int:
+    """Write a batch in order, as few transactions as there can be; failures are left in its members."""
+    size = 0
+    units: list[Unit] = []
+    for item in [*batch, None]:
+        if isinstance(item, Unit):
+            units.append(item)
+            continue
+        if units:
+            try:
+                size += commit_units(db, units)
+            except sqlite3.Error as error:
+                fail(units, translate(error, db.path))
+            units = []
+        if item is not None:
+            try:
+                item.result = item.work(db) if item.bare else transact(db, item.work)
+                size += 2 * PAGE_SIZE
+            except sqlite3.Error as error:
+                item.failure = translate(error, db.path)
+            except PodiumError as error:
+                item.failure = error
+            except UNFIT as error:
+                item.failure = _unfit(error)
+    return size
+
+
+def fail(items: list[Unit] | list[Unit | Job], failure: PodiumError) -> None:
+    """Mark all as not written."""
+    for item in items:
+        item.failure = failure
+
+
+def checkpoint(db: Database) -> None:
+    """Move the log into the file and begin the log anew.
+
+    The first write to a new log syncs its header, whatever `synchronous` says: it is done here, not on the loop.
+    """
+    _, logged, moved = db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+    if logged == moved:
+        db.execute(sql.BEGIN)
+        number = int(db.execute("PRAGMA user_version").fetchone()[0])
+        db.execute(f"PRAGMA user_version = {number}")
+        db.execute(sql.COMMIT)
+
+
+def accept(db: Database, run: NewRun) -> bool:
+    """Store a new run with its first records; False when the id exists."""
+    if run.parent or run.session:
+        db.need("family")
+    row = (run.id, run.member, run.target, run.created, run.created, run.parent, run.session, run.digest, run.title)
+    if db.execute(sql.CREATE, row).rowcount != 1:
+        return False
+    number = int(db.cursor.lastrowid or 0)
+    if run.records:
+        db.execute(sql.FIRST, (number << 32 | 1, len(run.records), frame(list(run.records))))
+    if number % FEW == 0:
+        db.need("due")
+    return True
+
+
+def forget(db: Database, run_id: str) -> None:
+    """Delete a run that is over. Raises RunNotFound, RunConflict."""
+    found = db.execute(sql.ADDRESSEE, (run_id,)).fetchone()
+    if found is None:
+        raise RunNotFound(f"no run {run_id!r} in this store: `podium runs` lists those there are")
+    number, status, _ = found
+    if not Status(status).over:
+        raise RunConflict(f"run {run_id} is {status}, not over: cancel it before you delete it")
+    db.execute(sql.FORGET_RECORDS, (number << 32, (number << 32) + sql.LAST))
+    if db.has("mail"):
+        db.execute(sql.FORGET_MAIL, (number,))
+    db.execute(sql.FORGET, (number,))
+
+
+def _undo(db: Database, units: list[Unit], before: list[int]) -> None:
+    db.rollback()
+    for unit, last in zip(reversed(units), reversed(before), strict=True):
+        unit.position.last, unit.failure, unit.refused = last, None, False
+
+
+def _unfit(error: Exception) -> StoreError:
+    return StoreError(f"what was given cannot be stored: {error}")
+
+
+def _may_be_refused(unit: Unit) -> bool:
+    return unit.change is not None and unit.change.unless_mail
+
+
+def _write_or_refuse(db: Database, unit: Unit) -> int:
+    """Write a unit unless mail is left unread; mail that the unit itself marks as read does not count."""
+    last = unit.position.last
+    db.execute(sql.SAVE)
+    size = _write(db, unit)
+    number = unit.position.number
+    if unit.failure is None and db.has("mail") and db.execute(sql.HAS_UNREAD, (number,)).fetchone()[0]:
+        db.execute(sql.UNDO)
+        unit.position.last, unit.refused = last, True
+    db.execute(sql.RELEASE)
+    return size
+
+
+def _write(db: Database, unit: Unit) -> int:
+    position = unit.position
+    number, epoch, owner = position.number, position.epoch, position.owner
+    records = unit.records
+    size = PAGE_SIZE
+    if records:
+        body = frame(records)
+        size += len(body)
+        key = (number << 32) | (position.last + 1)
+        try:
+            fence = db.execute(sql.APPEND, (key, len(records), body, number, epoch, owner))
+        except sqlite3.IntegrityError:
+            unit.failure = StoreError(
+                f"run {position.run}: record {position.last + 1} exists already; two writers share one lease"
+            )
+            return size
+    else:
+        fence = db.execute(sql.TOUCH, (number, epoch, owner))
+    if fence.rowcount != 1:
+        unit.failure = LeaseLost(
+            f"run {position.run}: this process no longer drives it (its epoch {epoch} is over); "
+            f"nothing more was recorded"
+        )
+        return size
+    position.last += len(records)
+    unit.last = position.last
+    if unit.items is not None:
+        for item in unit.items:
+            size += _attach(db, number, item)
+    if unit.change is not None:
+        _change(db, unit, unit.change)
+    return size
+
+
+def _attach(db: Database, number: int, item: Blob | SessionEntry | NewRun | str) -> int:
+    if isinstance(item, str):
+        if db.has("mail"):
+            db.execute(sql.MARK_READ, (number, item))
+        return 0
+    if isinstance(item, Blob):
+        db.need("blobs")
+        db.execute(sql.KEEP_BLOB, (item.address, item.data))
+        return len(item.data)
+    if isinstance(item, SessionEntry):
+        return _extend(db, item)
+    accept(db, item)
+    return sum(map(len, item.records))
+
+
+def _extend(db: Database, entry: SessionEntry) -> int:
+    db.need("sessions")
+    found = db.execute(sql.SESSION_TAIL, (entry.session,)).fetchone()
+    count, last = found or (0, None)
+    body = frame(list(entry.messages))
+    label = None if entry.label is None else encode(entry.label)
+    db.execute(sql.ENTRY, (last, count, entry.run, entry.at, label, body))
+    last, count = db.cursor.lastrowid, count + len(entry.messages)
+    if found is None:
+        db.execute(sql.NEW_SESSION, (entry.session, entry.at, entry.at, count, "", last))
+    else:
+        db.execute(sql.EXTEND_SESSION, (entry.at, count, last, entry.session))
+    return len(body)
+
+
+def _change(db: Database, unit: Unit, change: Transition) -> None:
+    number = unit.position.number
+    statement = sql.LEAVE if change.release else sql.TRANSITION
+    db.execute(statement, (change.status.value, change.wake_at, change.cost, unit.at, number))

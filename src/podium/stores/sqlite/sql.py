@@ -1,0 +1,158 @@
+"""Every statement the store runs, by name. Only `schema` runs others: the migrations.
+
+`n` is a run's number, `base` that number shifted left by 32 bits: the journal's rows of a run lie between `base` and
+`base + LAST`.
+"""
+
+from __future__ import annotations
+
+LAST = 0xFFFFFFFF
+"""The highest record number of a run."""
+
+BEGIN = "BEGIN IMMEDIATE"
+COMMIT = "COMMIT"
+ROLLBACK = "ROLLBACK"
+# A unit that may be refused is undone without its group.
+SAVE = "SAVEPOINT unit"
+UNDO = "ROLLBACK TO unit"
+RELEASE = "RELEASE unit"
+
+# --- the fence: whoever writes for a run must name its epoch and its owner. The owner matters when the lease was given
+# back, and when the number of a forgotten run is used again.
+
+# Store a unit of records if the lease is the writer's. (id, count, body, n, epoch, owner)
+APPEND = "INSERT INTO journal SELECT ?, ?, ? FROM runs WHERE n = ? AND epoch = ? AND owner = ?"
+# The fence for a unit without records; always a real write, since an empty commit does not sync. (n, epoch, owner)
+TOUCH = "UPDATE runs SET tick = tick + 1 WHERE n = ? AND epoch = ? AND owner = ?"
+# Change the run's row. (status, wake_at, cost, updated, n)
+TRANSITION = """UPDATE runs SET status = ?, wake_at = ?, cost = coalesce(?, cost), updated = ?, tick = tick + 1
+WHERE n = ?"""
+# Change it and give the lease back. (status, wake_at, cost, updated, n)
+LEAVE = """UPDATE runs SET status = ?, wake_at = ?, cost = coalesce(?, cost), updated = ?, tick = tick + 1,
+owner = '', lease_until = 0 WHERE n = ?"""
+
+# --- runs
+
+# Accept a run; no change when the id exists. (id, member, target, created, updated, parent, session, digest, title)
+CREATE = """INSERT OR IGNORE INTO runs
+(id, member, target, status, epoch, owner, lease_until, wake_seq, created, updated, parent, session, digest, cost,
+title, tick) VALUES (?, ?, ?, 'pending', 0, '', 0, 0, ?, ?, ?, ?, ?, '0', ?, 0)"""
+# The first records of a run that was just accepted. (id, count, body)
+FIRST = "INSERT INTO journal VALUES (?, ?, ?)"
+# The number of a run. (id)
+NUMBER = "SELECT n FROM runs WHERE id = ?"
+# What a lease is decided by. (id)
+LEASE = "SELECT n, epoch, owner, lease_until, wake_seq FROM runs WHERE id = ?"
+# Take the lease. (owner, lease_until, n)
+ACQUIRE = """UPDATE runs SET epoch = epoch + 1, owner = ?, lease_until = ?,
+status = CASE WHEN status IN ('pending', 'suspended') THEN 'running' ELSE status END WHERE n = ?"""
+# Extend the lease. (lease_until, id, epoch, owner)
+RENEW = "UPDATE runs SET lease_until = ? WHERE id = ? AND epoch = ? AND owner = ?"
+# Give the lease back if it is still this one. (id, epoch, owner)
+GIVE_BACK = "UPDATE runs SET owner = '', lease_until = 0 WHERE id = ? AND epoch = ? AND owner = ?"
+
+# The columns of a `RunRow`, in its order. The number of records is not kept: every commit would write one more page.
+_ROW = """SELECT id, member, target, status, epoch, owner, lease_until, wake_seq, wake_at,
+coalesce((SELECT (j.id & 4294967295) + j.count - 1 FROM journal j
+  WHERE j.id BETWEEN n << 32 AND (n << 32) + 4294967295 ORDER BY j.id DESC LIMIT 1), 0),
+created, updated, parent, session, digest, cost, title FROM runs """
+# One row. (id)
+ROW = _ROW + "WHERE id = ?"
+# Rows under conditions made of the fragments below, newest first.
+ROWS = _ROW + "WHERE {} ORDER BY n DESC LIMIT ?"
+BY_STATUS = "status IN ({})"
+# A status that is not over has a `due`, or waits for something else; this lets the small index answer. ()
+RUNNABLE = "due IS NOT NULL"
+BY_PARENT = "parent = ? AND parent <> ''"
+BY_NO_PARENT = "parent = ''"
+BY_SESSION = "session = ? AND session <> ''"
+BY_NO_SESSION = "session = ''"
+# Takes the prefix and the first text after all that have it.
+BY_PREFIX = "id >= ? AND id < ?"
+# Who holds live leases of runs that could go on; some may be dead. (now, now)
+DRIVERS = "SELECT DISTINCT owner FROM runs WHERE due <= ? AND owner <> '' AND lease_until > ?"
+# Runs that could go on and that nobody drives, oldest first. The gap is for dead owners. (now, now, owner..., limit)
+DUE = _ROW + "WHERE due <= ? AND (owner = '' OR lease_until <= ? OR owner IN ({})) ORDER BY n LIMIT ?"
+# The earliest time at which a suspended run goes on by itself.
+NEXT_WAKE = "SELECT min(due) FROM runs WHERE due >= 0"
+# Leases that may be live. (now)
+HELD = "SELECT id, owner, lease_until FROM runs WHERE owner <> '' AND lease_until > ?"
+
+# --- journal
+
+# Units from the one that holds record `after + 1`. (base, base + after + 1, base, base + LAST)
+READ = """SELECT id & 4294967295, count, body FROM journal
+WHERE id >= coalesce((SELECT max(id) FROM journal WHERE id BETWEEN ? AND ?), ?) AND id <= ? ORDER BY id"""
+# The number of a run's last record. (base, base + LAST)
+TAIL = "SELECT (id & 4294967295) + count - 1 FROM journal WHERE id BETWEEN ? AND ? ORDER BY id DESC LIMIT 1"
+# All units of a run. A cross join is done in the order written: one run, then its part of the journal. (id)
+UNITS = """SELECT j.id & 4294967295, j.count, j.body FROM runs r CROSS JOIN journal j
+WHERE r.id = ? AND j.id BETWEEN r.n << 32 AND (r.n << 32) + 4294967295 ORDER BY j.id"""
+# Delete a run's records. (base, base + LAST)
+FORGET_RECORDS = "DELETE FROM journal WHERE id BETWEEN ? AND ?"
+# Delete a run's mail. (n)
+FORGET_MAIL = "DELETE FROM mail WHERE run = ?"
+# Delete a run. (n)
+FORGET = "DELETE FROM runs WHERE n = ?"
+# The epoch of a run. (id)
+EPOCH = "SELECT epoch FROM runs WHERE id = ?"
+
+# --- blobs
+
+# Store content once. (address, data)
+KEEP_BLOB = "INSERT OR IGNORE INTO blobs VALUES (?, ?)"
+# Content by address.
+BLOB = "SELECT data FROM blobs WHERE address = ?"
+
+# --- mail
+
+# What a post is decided by, and whether a run may be forgotten. (run id)
+ADDRESSEE = "SELECT n, status, tick FROM runs WHERE id = ?"
+# Whether this mail is known, and was read. (n, mail id)
+KNOWN = "SELECT read FROM mail WHERE run = ? AND read IN (0, 1) AND id = ?"
+# Store unread mail. (run, id, n, kind, request, data, by, at)
+POST = "INSERT INTO mail VALUES (?, 0, ?, ?, ?, ?, ?, ?, ?)"
+# Count an arrival. (n)
+COUNT_MAIL = "UPDATE runs SET tick = tick + 1 WHERE n = ?"
+# Wake a suspended run. (updated, n)
+WAKE = """UPDATE runs SET status = 'pending', wake_at = NULL, wake_seq = wake_seq + 1, updated = ?
+WHERE n = ? AND status = 'suspended'"""
+# Mail is in the journal now; its id stays, so that posting it again is harmless. (n, mail id)
+MARK_READ = "UPDATE mail SET read = 1, data = x'' WHERE run = ? AND read = 0 AND id = ?"
+# Whether a run has unread mail. (n)
+HAS_UNREAD = "SELECT EXISTS (SELECT 1 FROM mail WHERE run = ? AND read = 0)"
+# Unread mail in order of arrival. (run id)
+UNREAD = """SELECT m.id, r.id, m.kind, m.request, m.data, m.by, m.at FROM runs r JOIN mail m ON m.run = r.n
+WHERE r.id = ? AND m.read = 0 ORDER BY m.n"""
+# Whether a run has unread mail. (run id)
+HAS_UNREAD_BY_ID = "SELECT EXISTS (SELECT 1 FROM runs r JOIN mail m ON m.run = r.n WHERE r.id = ? AND m.read = 0)"
+
+# --- sessions
+
+# What the next entry of a session follows. (id)
+SESSION_TAIL = "SELECT messages, last FROM sessions WHERE id = ?"
+# Add a link to a chain. (prev, start, run, at, label, body)
+ENTRY = "INSERT INTO entries (prev, start, run, at, label, body) VALUES (?, ?, ?, ?, ?, ?)"
+# Begin a session. (id, created, updated, messages, parent, last)
+NEW_SESSION = "INSERT INTO sessions VALUES (?, ?, ?, ?, 1, ?, ?)"
+# Move the end of a session. (updated, messages, last, id)
+EXTEND_SESSION = "UPDATE sessions SET updated = ?, messages = ?, last = ? WHERE id = ?"
+# The columns of a `SessionRow`, in its order.
+_SESSION = "SELECT id, created, updated, messages, version, parent FROM sessions "
+SESSION = _SESSION + "WHERE id = ?"
+SESSIONS = _SESSION + "ORDER BY updated DESC LIMIT ?"
+_CHAIN = """WITH RECURSIVE chain (n, prev, start, stop) AS (
+  SELECT e.n, e.prev, e.start, s.messages FROM sessions s JOIN entries e ON e.n = s.last WHERE s.id = ?
+  UNION ALL
+  SELECT e.n, e.prev, e.start, c.start FROM chain c JOIN entries e ON e.n = c.prev WHERE c.start > ?
+) """
+# Entries with messages in a range: where each begins, where this session leaves it, the messages. (id, start, stop)
+HISTORY = _CHAIN + "SELECT c.start, c.stop, e.body FROM chain c JOIN entries e USING (n) WHERE c.start < ? ORDER BY 1"  # noqa: S608 - two constants
+# Everything in a session, entry by entry. (id, start)
+_TURNS = "SELECT e.run, e.at, c.start, c.stop, e.label, e.body FROM chain c JOIN entries e USING (n) ORDER BY c.start"
+TURNS = _CHAIN + _TURNS
+# The labels of messages in a range, without the common case of none. (id, start, stop, start)
+_LABELS = "SELECT DISTINCT e.label FROM chain c JOIN entries e USING (n) WHERE c.start < ? AND c.stop > ?"
+LABELS = _CHAIN + _LABELS + " AND e.label IS NOT NULL"
+# The entry that holds the message before `upto`. (id, upto - 1, upto)
+ENTRY_BEFORE = _CHAIN + "SELECT n FROM chain WHERE start < ? ORDER BY start DESC LIMIT 1"  # noqa: S608 - two constants

@@ -1,0 +1,413 @@
+"""The store in one SQLite file: the whole `Store` port, spelled in terms of `sql` and written through `group`.
+
+Reads run in line: they are quick, and a log lets them pass beside any writer. One `SqliteStore` belongs to one thread
+and one event loop at a time; several processes may open the same file.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from podium.core.codec import encode
+from podium.core.errors import ConfigurationError, Erased, RunNotFound
+from podium.core.labels import TRUSTED, Label
+from podium.core.messages import Message
+from podium.core.records import Principal, Record, Status
+from podium.ports import Busy, Clock, Lease, Mail, NewRun, RunRow, SessionRow, SessionTurn
+from podium.stores.frames import records_after
+from podium.stores.owner import is_dead
+
+from . import sql
+from .commit import Position, accept, forget
+from .errors import translate
+from .files import Database, connect, connect_readonly, prepare, writable
+from .group import Committer
+from .schema import Schema
+from .writer import SqliteWriter
+
+_messages: msgspec.msgpack.Decoder[list[Message]] = msgspec.msgpack.Decoder(list[Message])
+_principal: msgspec.msgpack.Decoder[Principal] = msgspec.msgpack.Decoder(Principal)
+_label: msgspec.msgpack.Decoder[Label] = msgspec.msgpack.Decoder(Label)
+_RUNNABLE = frozenset({Status.PENDING, Status.RUNNING})
+
+
+class _NumberedLease(Lease):
+    """A lease that remembers the number of its run, which a writer needs."""
+
+    number: int = 0
+
+
+class SqliteStore:
+    """A `Store` in one SQLite file. Made by `SqliteStore.open`."""
+
+    def __init__(self, db: Database, committer: Committer, clock: Clock, *, readonly: bool) -> None:
+        self._db, self._committer, self._clock = db, committer, clock
+        self._closed = False
+        self._posted = False
+        self._version: int = self._data_version()
+        self.readonly = readonly
+        """Whether only reading is possible, as asked or because the file cannot be written."""
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        clock: Clock,
+        readonly: bool = False,
+        busy_timeout: float = 10.0,
+        max_bytes: int | None = None,
+    ) -> SqliteStore:
+        """Open the store at `path`, making or migrating it as needed. Synchronous; takes milliseconds.
+
+        A missing folder is made with mode 0700, the file with 0600. A file that this process cannot write is opened
+        for reading. `busy_timeout` is for how many seconds a write waits for another process; `max_bytes` limits the
+        size of the file. Raises StoreCorrupt, SchemaTooNew, StoreReadOnly, StoreLocked, StoreError.
+        """
+        file = Path(path)
+        only_read = readonly or (file.exists() and not writable(file))
+        schema = Schema()
+        try:
+            if only_read:
+                connection = connect_readonly(file, busy_timeout=busy_timeout)
+            else:
+                prepare(file)
+                connection = connect(file, busy_timeout=busy_timeout, full_sync=False, max_bytes=max_bytes)
+            try:
+                if only_read:
+                    schema.require(connection, str(file))
+                else:
+                    now = clock.time()
+                    schema.prepare(connection, str(file), now=now, dead=is_dead, wait=busy_timeout)
+                connection.execute("PRAGMA busy_timeout = 0")
+                db = Database(connection, schema, str(file))
+            except BaseException:
+                connection.close()
+                raise
+        except sqlite3.Error as error:
+            raise translate(error, str(file)) from error
+
+        def for_thread() -> Database:
+            waiting = connect(file, busy_timeout=busy_timeout, full_sync=True, max_bytes=max_bytes)
+            return Database(waiting, Schema(), str(file))
+
+        return cls(db, Committer(db, for_thread, readonly=only_read), clock, readonly=only_read)
+
+    @property
+    def shared(self) -> bool:
+        """Another process may open the same file."""
+        return True
+
+    async def close(self) -> None:
+        """Write what is pending and let the file go. Harmless when repeated; other calls then fail."""
+        if not self._closed:
+            self._closed = True
+            await self._committer.close()
+
+    # ---------------------------------------------------------------------------------------------- journal
+
+    async def create(self, run: NewRun) -> RunRow | None:
+        """Accept a run durably; None (and no change) when the id exists."""
+
+        if not await self._committer.write(lambda db: accept(db, run)):
+            return None
+        at = float(run.created)
+        return RunRow(
+            run.id, run.member, run.target, Status.PENDING, 0, "", 0.0, 0, None, len(run.records), at, at,
+            run.parent, run.session, run.digest, "0", run.title,
+        )  # fmt: skip
+
+    async def acquire(self, run_id: str, owner: str, ttl: float, *, steal: bool = False) -> Lease | Busy:
+        """Take the lease for `ttl` seconds, raising the epoch, if it is free, expired, its owner is proven dead, or
+        `steal`. Raises RunNotFound, StoreError.
+        """
+        now = self._clock.time()
+
+        def work(db: Database) -> Lease | Busy:
+            found = db.execute(sql.LEASE, (run_id,)).fetchone()
+            if found is None:
+                raise _not_found(run_id)
+            number, epoch, holder, until, wake_seq = found
+            held = bool(holder) and until > now and not is_dead(holder)
+            if held and not steal:
+                return Busy(holder, until)
+            db.execute(sql.ACQUIRE, (owner, now + ttl, number))
+            stolen = until if held else None
+            return _NumberedLease(run_id, epoch + 1, owner, now + ttl, wake_seq, stolen, number=number)
+
+        return await self._committer.write(work)
+
+    async def renew(self, leases: Sequence[Lease], ttl: float) -> list[Lease]:
+        """Extend leases that are still ours to `ttl` seconds from now, moving their `until`; returns those that are
+        not. An expired lease that nobody took is still ours.
+        """
+        until = self._clock.time() + ttl
+
+        def work(db: Database) -> list[bool]:
+            rows = [(until, lease.run, lease.epoch, lease.owner) for lease in leases]
+            return [db.execute(sql.RENEW, row).rowcount == 1 for row in rows]
+
+        kept = await self._committer.write(work)
+        lost: list[Lease] = []
+        for lease, ours in zip(leases, kept, strict=True):
+            if ours:
+                lease.until = until
+            else:
+                lost.append(lease)
+        return lost
+
+    async def release(self, lease: Lease) -> None:
+        """Give the lease back, if it is still ours."""
+        row = (lease.run, lease.epoch, lease.owner)
+        await self._committer.write(lambda db: db.execute(sql.GIVE_BACK, row).rowcount)
+
+    def writer(self, lease: Lease, seq: int, on_commit: Callable[[int], None] | None = None) -> SqliteWriter:
+        """The run's journal, whose next record is number `seq + 1`. `on_commit(seq)` follows each committed group.
+
+        Raises RunNotFound, and ValueError when `seq` is not the number of the run's last record.
+        """
+        number = lease.number if type(lease) is _NumberedLease else self._number(lease.run)
+        base = number << 32
+        tail = self._query(sql.TAIL, base, base + sql.LAST)
+        last = tail[0][0] if tail else 0
+        if last != seq:  # of the thief's records a writer without its lease need not know; it is refused when it writes
+            found = self._query(sql.EPOCH, lease.run)
+            if not found:
+                raise _not_found(lease.run)
+            if found[0][0] == lease.epoch:
+                raise ValueError(f"run {lease.run} has {last} records, not {seq}: read the journal first")
+        return SqliteWriter(
+            self._committer, Position(lease.run, number, lease.epoch, lease.owner, seq), self._clock, on_commit
+        )
+
+    async def read(self, run_id: str, after: int = 0) -> list[Record]:
+        """The run's committed records after number `after`, in order.
+
+        Raises RunNotFound, StoreCorrupt, SchemaTooNew.
+        """
+        if after <= 0:
+            return records_after(run_id, after, self._units(run_id))
+        base = self._number(run_id) << 32
+        units = self._query(sql.READ, base, min(base + after + 1, base + sql.LAST), base, base + sql.LAST)
+        return records_after(run_id, after, units)
+
+    async def frames(self, run_id: str) -> list[bytes]:
+        """The run's committed records as they are stored, for `core.records.decode_frame`. Raises RunNotFound."""
+        return [body for _, _, body in self._units(run_id)]
+
+    async def forget(self, run_id: str) -> None:
+        """Delete a run that is over, with its mail. Its blobs and session messages stay.
+
+        Raises RunNotFound, and RunConflict for a run that is not over.
+        """
+        await self._committer.write(lambda db: forget(db, run_id))
+
+    async def row(self, run_id: str) -> RunRow | None:
+        """The run's row."""
+        found = self._query(sql.ROW, run_id)
+        return _row(found[0]) if found else None
+
+    async def rows(
+        self,
+        *,
+        status: Sequence[Status] = (),
+        parent: str | None = None,
+        session: str | None = None,
+        prefix: str = "",
+        limit: int = 100,
+    ) -> list[RunRow]:
+        """Rows that meet all conditions, newest first."""
+        conditions: list[str] = []
+        values: list[object] = []
+        if status:
+            conditions.append(sql.BY_STATUS.format(", ".join("?" * len(status))))
+            values += [one.value for one in status]
+            if _RUNNABLE.issuperset(status):
+                conditions.append(sql.RUNNABLE)
+        if parent is not None:
+            conditions.append(sql.BY_PARENT if parent else sql.BY_NO_PARENT)
+            values += [parent] if parent else []
+        if session is not None:
+            conditions.append(sql.BY_SESSION if session else sql.BY_NO_SESSION)
+            values += [session] if session else []
+        if prefix:
+            conditions.append(sql.BY_PREFIX)
+            values += [prefix, prefix + "\U0010ffff"]
+        statement = sql.ROWS.format(" AND ".join(conditions) or "1")
+        return [_row(found) for found in self._query(statement, *values, limit)]
+
+    async def due(self, now: float, limit: int = 100) -> list[RunRow]:
+        """Runs that nobody drives and that could go on, oldest first: pending, running under a lease that ended, or
+        suspended with a `wake_at` that is past.
+        """
+        dead = [owner for (owner,) in self._query(sql.DRIVERS, now, now) if is_dead(owner)]
+        statement = sql.DUE.format(", ".join("?" * len(dead)))
+        return [_row(values) for values in self._query(statement, now, now, *dead, limit)]
+
+    async def next_wake(self) -> float | None:
+        """The earliest `wake_at` of a suspended run."""
+        return self._query(sql.NEXT_WAKE)[0][0]
+
+    async def blob(self, address: str) -> bytes:
+        """A blob's content. Raises Erased."""
+        found = self._query(sql.BLOB, address) if self._db.has("blobs") else []
+        if not found:
+            raise Erased(f"the content {address} was erased, or never stored here; only its digest is left")
+        return found[0][0]
+
+    # ---------------------------------------------------------------------------------------------- mailbox
+
+    async def post(self, mail: Mail) -> RunRow:
+        """Store mail (once per run and id) and, if the run is suspended, make it pending in the same transaction.
+
+        Returns the row after that. Raises RunNotFound, StoreError.
+        """
+        now = self._clock.time()
+
+        def work(db: Database) -> RunRow:
+            found = db.execute(sql.ADDRESSEE, (mail.run,)).fetchone()
+            if found is None:
+                raise _not_found(mail.run)
+            number, status, tick = found
+            db.need("mail")
+            known = db.execute(sql.KNOWN, (number, mail.id)).fetchone()
+            if known is None:
+                row = (number, mail.id, tick, mail.kind, mail.request, mail.data, encode(mail.by), mail.at)
+                db.execute(sql.POST, row)
+                db.execute(sql.COUNT_MAIL, (number,))
+            if status == Status.SUSPENDED.value and (known is None or not known[0]):
+                db.execute(sql.WAKE, (now, number))
+            return _row(db.execute(sql.ROW, (mail.run,)).fetchone())
+
+        row = await self._committer.write(work)
+        self._posted = True
+        return row
+
+    async def unread(self, run_id: str) -> list[Mail]:
+        """Mail the run's driver has not taken into the journal, oldest first."""
+        if not self._db.has("mail"):
+            return []
+        found = self._query(sql.UNREAD, run_id)
+        return [Mail(*values[:5], by=_principal.decode(values[5]), at=values[6]) for values in found]
+
+    async def unread_runs(self, run_ids: Sequence[str]) -> list[str]:
+        """Which of these runs have unread mail."""
+        if not self._db.has("mail"):
+            return []
+        return [run_id for run_id in run_ids if self._query(sql.HAS_UNREAD_BY_ID, run_id)[0][0]]
+
+    def changed(self) -> bool:
+        """Whether mail was posted here, or another process (or the writer thread) wrote, since the last question."""
+        version = self._data_version()
+        changed = self._posted or version != self._version
+        self._posted, self._version = False, version
+        return changed
+
+    # --------------------------------------------------------------------------------------------- sessions
+
+    async def session(self, session: str) -> SessionRow | None:
+        """The session's row."""
+        found = self._query(sql.SESSION, session) if self._db.has("sessions") else []
+        return SessionRow(*found[0]) if found else None
+
+    async def history(self, session: str, start: int, stop: int) -> list[Message]:
+        """Messages `start` to `stop` (exclusive); none of a session that does not exist."""
+        start = max(start, 0)
+        if stop <= start or not self._db.has("sessions"):
+            return []
+        messages: list[Message] = []
+        for first, end, body in self._query(sql.HISTORY, session, start, stop):
+            messages += _messages.decode(body)[max(start - first, 0) : min(end, stop) - first]
+        return messages
+
+    async def turns(self, session: str) -> list[SessionTurn]:
+        """Everything in a session, by the run that added it; nothing for a session that does not exist."""
+        if not self._db.has("sessions"):
+            return []
+        return [
+            SessionTurn(
+                run,
+                at,
+                start,
+                tuple(_messages.decode(body)[: stop - start]),
+                None if label is None else _label.decode(label),
+            )
+            for run, at, start, stop, label, body in self._query(sql.TURNS, session, 0)
+        ]
+
+    async def session_label(self, session: str, start: int, stop: int) -> Label:
+        """The join of the labels of messages `start` to `stop` (exclusive); trusted when there are none."""
+        start = max(start, 0)
+        label = TRUSTED
+        if stop > start and self._db.has("sessions"):
+            for (data,) in self._query(sql.LABELS, session, start, stop, start):
+                label = label.join(_label.decode(data))
+        return label
+
+    async def branch_session(self, session: str, upto: int, new: str) -> None:
+        """A new session that begins with the first `upto` messages of another; nothing is copied.
+
+        Doing it twice is harmless as long as nothing was added. Raises ConfigurationError for a session that does not
+        exist, one that is shorter, or a name already taken.
+        """
+        now = self._clock.time()
+
+        def work(db: Database) -> None:
+            db.need("sessions")
+            taken = db.execute(sql.SESSION, (new,)).fetchone()
+            if taken is not None:
+                if taken[5] == session and taken[3] == upto:
+                    return
+                raise ConfigurationError(f"a session {new!r} exists already: choose another name for the branch")
+            source = db.execute(sql.SESSION, (session,)).fetchone()
+            if source is None:
+                raise ConfigurationError(f"no session {session!r} to branch from")
+            if not 0 <= upto <= source[3]:
+                raise ConfigurationError(f"session {session!r} has {source[3]} messages, not {upto}")
+            entry = db.execute(sql.ENTRY_BEFORE, (session, upto - 1, upto)).fetchone() if upto else None
+            db.execute(sql.NEW_SESSION, (new, now, now, upto, session, entry and entry[0]))
+
+        await self._committer.write(work)
+
+    async def session_rows(self, limit: int = 100) -> list[SessionRow]:
+        """Sessions, most recently used first."""
+        if not self._db.has("sessions"):
+            return []
+        return [SessionRow(*values) for values in self._query(sql.SESSIONS, limit)]
+
+    # ------------------------------------------------------------------------------------------------ inside
+
+    def _query(self, statement: str, *values: object) -> list[Any]:
+        return self._db.query(statement, values)
+
+    def _number(self, run_id: str) -> int:
+        found = self._query(sql.NUMBER, run_id)
+        if not found:
+            raise _not_found(run_id)
+        return int(found[0][0])
+
+    def _units(self, run_id: str) -> list[tuple[int, int, bytes]]:
+        """All of a run's units: the number of their first record, how many they hold, the records."""
+        units = self._query(sql.UNITS, run_id)
+        if not units:
+            self._number(run_id)
+        return units
+
+    def _data_version(self) -> int:
+        return int(self._query("PRAGMA data_version")[0][0])
+
+
+def _row(values: tuple[Any, ...]) -> RunRow:
+    row = list(values)
+    row[3] = Status(row[3])
+    return RunRow(*row)
+
+
+def _not_found(run_id: str) -> RunNotFound:
+    return RunNotFound(f"no run {run_id!r} in this store: `podium runs` lists those there are")

@@ -1,0 +1,64 @@
+"""What the tests of several folders share: the way to the harness, and machines to run apps on."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent / "runtime"))
+
+if TYPE_CHECKING:
+    from harness import FakeClock, Machine
+
+
+@pytest.fixture
+def machine() -> Machine:
+    """A machine whose store is memory."""
+    from harness import Machine
+
+    return Machine()
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def any_machine(request: pytest.FixtureRequest, tmp_path: Path) -> Machine:
+    """A machine with each store in turn."""
+    from harness import Machine
+
+    return Machine(request.param, tmp_path)
+
+
+@pytest.fixture
+def clock(machine: Machine) -> FakeClock:
+    """The clock of `machine`."""
+    return machine.clock
+
+
+BOUNDED = {"runtime", "agents", "teams", "policy"}
+SECONDS = 8
+"""A run that waits for nothing would hang its test for ever; no test of these folders takes a tenth of this."""
+
+
+def _bounded(function: Any) -> Any:
+    @functools.wraps(function)
+    async def within(*args: Any, **kwargs: Any) -> Any:
+        async with asyncio.timeout(SECONDS):
+            return await function(*args, **kwargs)
+
+    return within
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Bound every asynchronous test of the runtime."""
+    for item in items:
+        if (
+            isinstance(item, pytest.Function)
+            and item.path.parent.name in BOUNDED
+            and inspect.iscoroutinefunction(item.obj)
+        ):
+            item.obj = _bounded(item.obj)
