@@ -35,9 +35,9 @@ from podium.core.messages import (
     user,
 )
 from podium.core.usage import Usage
+from podium.models.errors import model_error
 from podium.models.one_line import one_line
-from podium.models.openai_chat import ChatDialect, ChatStream, decode_reply, encode_request, strict_ready
-from podium.models.openai_errors import model_error
+from podium.models.openai.chat import ChatDialect, ChatStream, decode_reply, encode_request, strict_ready
 
 SEARCH = ToolSpec("search", "Search.", {"type": "object", "properties": {"q": {"type": "string"}}, "required": ["q"]})
 

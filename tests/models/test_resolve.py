@@ -18,14 +18,13 @@ def test_known_names_become_models_without_a_key_or_a_network(monkeypatch):
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("mistral:x", r'unknown provider .mistral.*"offline", "openai:NAME"'),
+        ("nobody:x", r'unknown provider .nobody.*"offline", "anthropic:NAME"'),
         ("gpt-5.4", "openai:gpt-5.4"),
         ("openai:", "names a provider but no model"),
         ("openai", "names a provider but no model"),
-        ("ollama:qwen3", r"openai:NAME with base_url=http://localhost:11434/v1"),
-        ("anthropic:claude-sonnet-5-5", "not in this version"),
-        ("gemini:x", "not in this version"),
-        ("azure:x", "not in this version"),
+        ("vllm:qwen3", r"openai:qwen3 with base_url=http://localhost:8000/v1"),
+        ("claude:opus", "did you mean anthropic:opus"),
+        ("claude-sonnet-5-5", "anthropic:claude-sonnet-5-5"),
         ("", "unknown model"),
         ("offline:x", "unknown provider"),
     ],

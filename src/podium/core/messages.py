@@ -42,6 +42,8 @@ class ToolCall(Part, tag="call", frozen=True, gc=False, array_like=True, omit_de
     id: str | None = None
     invalid: str | None = None
     """Why the arguments could not be read, when a model wrote something that is not a JSON object."""
+    signature: str | None = None
+    """An opaque token that goes back to its provider with the call (Gemini's thought signatures)."""
 
 
 class ToolResult(Part, tag="result", frozen=True, gc=False, array_like=True, omit_defaults=True):
@@ -54,10 +56,12 @@ class ToolResult(Part, tag="result", frozen=True, gc=False, array_like=True, omi
 
 
 class Thinking(Part, tag="thinking", frozen=True, gc=False, array_like=True, omit_defaults=True):
-    """A model's reasoning; `signature` is opaque and goes back to its provider unchanged."""
+    """A model's reasoning; `signature` is opaque and goes back to its provider unchanged, and to no other."""
 
     text: str
     signature: str | None = None
+    provider: str | None = None
+    """Whose signature it is (`anthropic`, `openai`, `gemini`); None when nobody said."""
 
 
 class Raw(Part, tag="raw", frozen=True, gc=False, array_like=True):
@@ -144,6 +148,9 @@ class Settings(msgspec.Struct, frozen=True, gc=False, array_like=True, omit_defa
     timeout: float | None = None
     """Seconds one call of the model may take."""
     extra: dict[str, Any] = {}
+    prompt_cache: str | None = None
+    """How long the provider should keep the prompt's stable beginning (instructions, tools, conversation) for the next
+    call: `5m`, `1h`, or `off`. None is on (`5m`) for requests that offer tools, since an agent asks again and again."""
 
 
 class Messages(Sequence[Message]):

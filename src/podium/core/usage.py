@@ -14,6 +14,7 @@ class Usage(msgspec.Struct, frozen=True, gc=False, array_like=True, omit_default
     """Tokens of one or more model calls, with one meaning for all providers.
 
     `input_tokens` includes those read from and written to a prompt cache; `output_tokens` includes reasoning.
+    `cache_write_long_tokens` are those of `cache_write_tokens` that are kept for an hour, which cost more.
     """
 
     input_tokens: int = 0
@@ -21,6 +22,7 @@ class Usage(msgspec.Struct, frozen=True, gc=False, array_like=True, omit_default
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
     reasoning_tokens: int = 0
+    cache_write_long_tokens: int = 0
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
@@ -29,6 +31,7 @@ class Usage(msgspec.Struct, frozen=True, gc=False, array_like=True, omit_default
             self.cache_read_tokens + other.cache_read_tokens,
             self.cache_write_tokens + other.cache_write_tokens,
             self.reasoning_tokens + other.reasoning_tokens,
+            self.cache_write_long_tokens + other.cache_write_long_tokens,
         )
 
     @property

@@ -1,6 +1,6 @@
 """Models: pure codecs of provider wires over one transport, and models that need no provider.
 
-`ScriptedModel` and `OfflineModel` answer without a network; `OpenAIModel` speaks Chat Completions; `resolve` turns a
+`ScriptedModel` and `OfflineModel` answer without a network; the others each speak a provider's wire; `resolve` turns a
 name such as `openai:gpt-5.4-mini` into one of them. This package knows nothing of agents, runs, retries or money.
 Everything loads on first use, so importing the package costs nothing.
 """

@@ -5,10 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import importlib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
-
-import msgspec
 
 from podium.core.errors import ConfigurationError
 from podium.ports import Model
@@ -17,40 +16,28 @@ if TYPE_CHECKING:
     from .transport import HttpTransport
 
 
-class Options(msgspec.Struct, frozen=True):
-    """What a provider's model may be given besides its name. `None` is the provider's own default."""
-
-    base_url: str | None = None
-    api_key: str | None = None
-    headers: Mapping[str, str] | None = None
-    timeout: float | None = None
-    """Seconds one request may take."""
-    transport: HttpTransport | None = None
-
-
-def _openai(model: str, options: Options) -> Model:
-    from .openai import TIMEOUT, OpenAIModel
-
-    return OpenAIModel(
-        model,
-        api_key=options.api_key,
-        base_url=options.base_url,
-        headers=options.headers,
-        timeout=TIMEOUT if options.timeout is None else options.timeout,
-        transport=options.transport,
-    )
-
-
-_PROVIDERS: dict[str, Callable[[str, Options], Model]] = {"openai": _openai}
-
-_COMPATIBLE = "its server speaks Chat Completions, so use openai:NAME with base_url={} (--base-url) today"
-_NOT_YET = {
-    "anthropic": "use openai:NAME with base_url= of a compatible gateway meanwhile",
-    "gemini": "use openai:NAME with base_url= of its compatible endpoint meanwhile",
-    "azure": "use openai:DEPLOYMENT with base_url=https://RESOURCE.openai.azure.com/openai/v1 meanwhile",
-    "ollama": _COMPATIBLE.format("http://localhost:11434/v1"),
-    "vllm": _COMPATIBLE.format("http://localhost:8000/v1"),
+# Where each provider's model is. Every class takes (model, *, api_key, base_url, headers, timeout, transport).
+_PROVIDERS: dict[str, tuple[str, str]] = {
+    "anthropic": ("anthropic", "ClaudeModel"),
+    "openai": ("openai", "OpenAIModel"),
+    "openai-responses": ("openai", "OpenAIResponsesModel"),
+    "azure": ("azure", "AzureOpenAIModel"),
+    "gemini": ("gemini", "GeminiModel"),
+    "vertex": ("gemini", "VertexModel"),
+    "ollama": ("ollama", "OllamaModel"),
 }
+
+# Names people try, and what serves them.
+_COMPATIBLE = {
+    "vllm": "http://localhost:8000/v1",
+    "lmstudio": "http://localhost:1234/v1",
+    "groq": "https://api.groq.com/openai/v1",
+    "openrouter": "https://openrouter.ai/api/v1",
+    "deepseek": "https://api.deepseek.com/v1",
+    "mistral": "https://api.mistral.ai/v1",
+    "together": "https://api.together.xyz/v1",
+}
+_MEANT = {"claude": "anthropic", "google": "gemini", "google-genai": "gemini", "azure-openai": "azure"}
 
 
 def resolve(
@@ -62,7 +49,7 @@ def resolve(
     timeout: float | None = None,
     transport: HttpTransport | None = None,
 ) -> Model:
-    """The model called `name`: `offline`, or `openai:NAME`. No network is touched and no key is needed yet.
+    """The model called `name`: `offline`, or `provider:NAME`. No network is touched and no key is needed yet.
 
     `timeout` is in seconds; `transport` is shared by the models that are given it. Raises ConfigurationError, with the
     names that are known, for any other name.
@@ -76,16 +63,33 @@ def resolve(
         from .offline import OfflineModel
 
         return OfflineModel()
-    build = _PROVIDERS.get(provider)
-    if build is not None and model.strip():
-        return build(model.strip(), Options(base_url, api_key, headers, timeout, transport))
-    known = ", ".join(['"offline"', *(f'"{each}:NAME"' for each in _PROVIDERS)])
-    if build is not None:
-        raise ConfigurationError(f"{name!r} names a provider but no model: write {provider}:NAME")
-    if provider in _NOT_YET:
-        raise ConfigurationError(
-            f"{name!r}: the provider {provider!r} is not in this version; {_NOT_YET[provider]}. Known: {known}"
+    home = _PROVIDERS.get(provider)
+    if home is not None and model.strip():
+        module, name_of_class = home
+        build = getattr(importlib.import_module(f"{__package__}.{module}"), name_of_class)
+        given = {"api_key": api_key, "base_url": base_url, "headers": headers, "timeout": timeout}
+        return build(
+            model.strip(), transport=transport, **{key: value for key, value in given.items() if value is not None}
         )
+    known = ", ".join(['"offline"', *(f'"{each}:NAME"' for each in _PROVIDERS)])
+    if home is not None:
+        raise ConfigurationError(f"{name!r} names a provider but no model: write {provider}:NAME")
+    if provider in _COMPATIBLE:
+        raise ConfigurationError(
+            f"{name!r}: a server of {provider} speaks Chat Completions: use openai:{model or 'NAME'} with "
+            f"base_url={_COMPATIBLE[provider]} (--base-url). Known: {known}"
+        )
+    if provider in _MEANT:
+        raise ConfigurationError(f"unknown provider {provider!r}: did you mean {_MEANT[provider]}:{model or 'NAME'}?")
     if not colon:
-        raise ConfigurationError(f"unknown model {name!r}: did you mean openai:{name}? Known: {known}")
+        raise ConfigurationError(f"unknown model {name!r}: did you mean {_guess(name)}:{name}? Known: {known}")
     raise ConfigurationError(f"unknown provider {provider!r} in {name!r}. Known: {known}")
+
+
+def providers() -> tuple[str, ...]:
+    """The names of the providers."""
+    return tuple(_PROVIDERS)
+
+
+def _guess(name: str) -> str:
+    return "anthropic" if name.startswith("claude") else "gemini" if name.startswith("gemini") else "openai"

@@ -240,12 +240,34 @@ class HttpTransport:
         timeout: float | None,
         secrets: Collection[str] = (),
     ) -> AsyncGenerator[Answer]:
-        """Send `body` once and give the answer, whatever its status. The connection is let go when the block ends.
+        """POST `body` once and give the answer, whatever its status. The connection is let go when the block ends.
 
         `timeout` is in seconds, for everything up to the end of the block. `secrets` never appear in errors. Raises
         ModelTimeout, Overloaded (the network failed), BadRequest (an address that cannot be used), MalformedReply and,
         while real calls are forbidden, PermissionDenied.
         """
+        async with self._send("POST", url, body, headers=headers, timeout=timeout, secrets=secrets) as answer:
+            yield answer
+
+    @asynccontextmanager
+    async def get(
+        self, url: str, *, headers: Mapping[str, str], timeout: float | None, secrets: Collection[str] = ()
+    ) -> AsyncGenerator[Answer]:
+        """GET an address; otherwise like `post`."""
+        async with self._send("GET", url, b"", headers=headers, timeout=timeout, secrets=secrets) as answer:
+            yield answer
+
+    @asynccontextmanager
+    async def _send(
+        self,
+        method: str,
+        url: str,
+        body: bytes,
+        *,
+        headers: Mapping[str, str],
+        timeout: float | None,
+        secrets: Collection[str],
+    ) -> AsyncGenerator[Answer]:
         import httpx2
 
         if self._mock is None:
@@ -256,7 +278,7 @@ class HttpTransport:
         try:
             async with limit:
                 try:
-                    async with client.stream("POST", url, content=body, headers=dict(headers)) as response:
+                    async with client.stream(method, url, content=body or None, headers=dict(headers)) as response:
                         yield Answer(response, self._max_body, where)
                 except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as error:
                     # `from None`: the original holds the request, and with it the key.

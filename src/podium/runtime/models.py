@@ -189,7 +189,7 @@ def _with_ids(reply: Reply, seq: int) -> Reply:
         return reply
     numbered = tuple(
         [
-            ToolCall(part.name, part.args, f"call_{seq}_{index}", part.invalid)
+            ToolCall(part.name, part.args, f"call_{seq}_{index}", part.invalid, part.signature)
             if type(part) is ToolCall and part.id is None
             else part
             for index, part in enumerate(parts)

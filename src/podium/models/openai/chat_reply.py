@@ -3,25 +3,27 @@
 Pure: bytes in, deltas and a reply out, the same for any chunking. Tolerant, as many servers speak this dialect: what is
 not known is ignored or kept as `Raw`, and what is missing has a meaning. It never stays silent about an answer that was
 cut or empty, and never turns what a model wrote into a call it did not make. It knows no connection and no retries. The
-wire is named in `openai_chat`.
+wire is named in `chat`.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, cast
 
 from podium.core.deltas import Delta, TextDelta, ThinkingDelta, ToolCallDelta
-from podium.core.errors import ContentFiltered, MalformedReply
+from podium.core.errors import ContentFiltered
 from podium.core.messages import AnyPart, Message, Raw, Reply, Text, Thinking
 from podium.core.usage import NO_USAGE, Usage
+from podium.models.assembling import CallFragments, Characters
+from podium.models.errors import error_in_reply, model_error
+from podium.models.reading import Json, count, cut_off, json_text, no_answer, parse, table, tables
+from podium.models.reading import text as text_of
+from podium.models.sse import EventStream
 
-from .assembling import CallFragments, Characters
-from .one_line import one_line
-from .openai_errors import error_in_reply, model_error
-from .openai_request import PROVIDER, Json, json_text
-from .sse import EventStream
+from .chat_request import PROVIDER
+
+WIRE = "Chat Completions"
 
 _FINISH = {
     "stop": "stop",
@@ -47,23 +49,23 @@ def decode_reply(body: bytes | Mapping[str, Any], *, model: str = "", server: st
             decoder = ChatStream(model=model, server=server)
             decoder.feed(body)
             return decoder.finish()
-        fields = _parse(body, model, server)
+        fields = parse(body, model=model, server=server, wire=WIRE)
     else:
         fields = dict(body)
     if error_in_reply(fields):
         raise model_error(200, fields, model=model, server=server)
-    choices = _dicts(fields.get("choices"))
+    choices = tables(fields.get("choices"))
     if not choices:
-        raise _no_answer(model, server)
+        raise no_answer(model, server)
     choice = choices[0]
     if choice.get("error"):
         raise model_error(200, choice, model=model, server=server)
     message = choice.get("message")
     if not isinstance(message, dict):
-        raise _no_answer(model, server)
+        raise no_answer(model, server)
     pieces = _Pieces()
     pieces.take(cast("Json", message))
-    return pieces.reply(fields, _string(choice.get("finish_reason")), model=model, server=server)
+    return pieces.reply(fields, text_of(choice.get("finish_reason")), model=model, server=server)
 
 
 class ChatStream:
@@ -105,12 +107,12 @@ class ChatStream:
         if data == "[DONE]":
             self._closed = True
             return []
-        fields = _parse(data, self._model, self._server, self._pieces.text)
+        fields = parse(data, model=self._model, server=self._server, wire=WIRE, partial=self.text)
         if error_in_reply(fields):
             raise self._error(fields)
         self._remember(fields)
         found: list[Delta] = []
-        for choice in _dicts(fields.get("choices")):
+        for choice in tables(fields.get("choices")):
             if choice.get("index") not in (None, 0):
                 continue  # we ask for one answer; a further one would be mixed into the first
             if choice.get("error"):
@@ -120,7 +122,7 @@ class ChatStream:
             delta = choice.get("delta") or choice.get("message")
             if isinstance(delta, dict):
                 found += self._pieces.take(cast("Json", delta))
-            self._finish = _string(choice.get("finish_reason")) or self._finish
+            self._finish = text_of(choice.get("finish_reason")) or self._finish
         return found
 
     def finish(self) -> Reply:
@@ -128,17 +130,14 @@ class ChatStream:
         for data in self._events.end():
             self.feed_data(data)
         if not self._seen or (not self._finish and self._pieces.empty):
-            raise _no_answer(self._model, self._server)
+            raise no_answer(self._model, self._server)
         # Without [DONE], a finish reason or the counts that follow the last piece, the connection was cut.
         if not self.complete and "usage" not in self._fields:
-            raise MalformedReply(
-                f"the stream of {self._server} for model {self._model!r} ended in the middle of the answer: try again",
-                partial=self.text,
-            )
+            raise cut_off(self._model, self._server, self.text)
         return self._pieces.reply(self._fields, self._finish, model=self._model, server=self._server)
 
     def _remember(self, fields: Json) -> None:
-        if _string(fields.get("model")):
+        if text_of(fields.get("model")):
             self._fields["model"] = fields["model"]
         counts = fields.get("usage") or cast("Json", fields.get("x_groq") or {}).get("usage")
         # Some servers count with every chunk: only a count on a chunk without choices says that the answer is over.
@@ -170,7 +169,7 @@ class _Pieces:
 
     def take(self, delta: Json) -> list[Delta]:
         found: list[Delta] = []
-        self._think(_string(delta.get("reasoning_content")) or _string(delta.get("reasoning")), found)
+        self._think(text_of(delta.get("reasoning_content")) or text_of(delta.get("reasoning")), found)
         content = delta.get("content")
         if isinstance(content, str):
             self._say(content, found)
@@ -180,9 +179,9 @@ class _Pieces:
                     self._say(part, found)
                 elif isinstance(part, dict):
                     self._part(cast("Json", part), found)
-        self._refuse(_string(delta.get("refusal")), found)
+        self._refuse(text_of(delta.get("refusal")), found)
         self.calls.begin_event()
-        for call in _dicts(delta.get("tool_calls")):
+        for call in tables(delta.get("tool_calls")):
             self._call(call, found)
         single = delta.get("function_call")  # the form before 2023-11, still spoken by some servers
         if isinstance(single, dict) and not delta.get("tool_calls"):
@@ -195,10 +194,10 @@ class _Pieces:
             self._say(part["text"], found)
         elif kind in ("thinking", "reasoning"):
             thought = part.get("thinking") or part.get("text")
-            for piece in [thought] if isinstance(thought, str) else [p.get("text") for p in _dicts(thought)]:
-                self._think(_string(piece), found)
+            for piece in [thought] if isinstance(thought, str) else [p.get("text") for p in tables(thought)]:
+                self._think(text_of(piece), found)
         elif kind == "refusal":
-            self._refuse(_string(part.get("refusal")), found)
+            self._refuse(text_of(part.get("refusal")), found)
         else:
             self.kept.append(Raw(PROVIDER, part))
 
@@ -224,8 +223,8 @@ class _Pieces:
         arguments = function.get("arguments")
         position, name, piece, offset = self.calls.add(
             index if isinstance(index, int) and not isinstance(index, bool) else None,
-            _string(call.get("id")),
-            _string(function.get("name")),
+            text_of(call.get("id")),
+            text_of(function.get("name")),
             arguments if isinstance(arguments, str) else "" if arguments is None else json_text(arguments),
         )
         if name or piece:
@@ -256,59 +255,18 @@ class _Pieces:
             Message("assistant", tuple(parts)),
             usage_of(cast("Json", counts)) if isinstance(counts, dict) else NO_USAGE,
             finish or "stop",
-            _string(fields.get("model")) or None,
+            text_of(fields.get("model")) or None,
         )
 
 
 def usage_of(counts: Mapping[str, Any]) -> Usage:
     """Token counts in our meaning: input includes cached tokens, output includes reasoning. Missing ones are 0."""
-    before = _details(counts.get("prompt_tokens_details"))
-    after = _details(counts.get("completion_tokens_details"))
-    given = _count(counts.get("prompt_tokens"))
-    written = _count(counts.get("completion_tokens"))
-    reasoning = _count(after.get("reasoning_tokens"))
-    if reasoning and _count(counts.get("total_tokens")) == given + written + reasoning:
+    before = table(counts.get("prompt_tokens_details"))
+    after = table(counts.get("completion_tokens_details"))
+    given = count(counts.get("prompt_tokens"))
+    written = count(counts.get("completion_tokens"))
+    reasoning = count(after.get("reasoning_tokens"))
+    if reasoning and count(counts.get("total_tokens")) == given + written + reasoning:
         written += reasoning  # some servers count reasoning beside the answer
-    read = _count(before.get("cached_tokens")) or _count(counts.get("prompt_cache_hit_tokens"))
-    return Usage(given, written, read, _count(before.get("cache_write_tokens")), reasoning)
-
-
-def _details(value: object) -> Json:
-    return cast("Json", value) if isinstance(value, dict) else {}
-
-
-def _count(value: object) -> int:
-    return max(0, int(value)) if isinstance(value, int | float) and abs(value) < 2**53 else 0
-
-
-def _dicts(value: object) -> list[Json]:
-    if not isinstance(value, list):
-        return []
-    return [cast("Json", item) for item in cast("list[object]", value) if isinstance(item, dict)]
-
-
-def _string(value: object) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _parse(data: bytes | str, model: str, server: str, before: Characters | None = None) -> Json:
-    try:
-        # The standard library and not msgspec: it reads half surrogate pairs, which `Characters` puts together again.
-        value: object = json.loads(data)
-    except (ValueError, RecursionError):
-        value = None
-    if not isinstance(value, dict):
-        start = (data if isinstance(data, str) else data[:300].decode("utf-8", "replace")).strip()
-        more: Json = {"partial": before.text()} if before and before.length else {}
-        raise MalformedReply(
-            f"{server} did not answer model {model!r} with a JSON object but with {one_line(start[:80])!r}: "
-            "check that base_url is a Chat Completions server",
-            **more,
-        )
-    return cast("Json", value)
-
-
-def _no_answer(model: str, server: str) -> MalformedReply:
-    return MalformedReply(
-        f"{server} sent no answer for model {model!r}: try again; if it persists, look at the server's log"
-    )
+    read = count(before.get("cached_tokens")) or count(counts.get("prompt_cache_hit_tokens"))
+    return Usage(given, written, read, count(before.get("cache_write_tokens")), reasoning)

@@ -1,13 +1,12 @@
 """Our request to the body of a Chat Completions request.
 
 Pure: it sends nothing and knows no addresses, keys or answers. What the dialect cannot carry is refused here, before
-anything is paid for. The wire is named in `openai_chat`.
+anything is paid for. The wire is named in `chat`.
 """
 
 from __future__ import annotations
 
 import base64
-import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
@@ -16,11 +15,10 @@ import msgspec
 
 from podium.core.errors import BadRequest
 from podium.core.messages import AnyPart, Media, Message, ModelRequest, Raw, Settings, Text, Thinking, ToolResult
+from podium.models.reading import Json, json_text
 
 PROVIDER = "openai"
 """The provider named in `Raw` parts."""
-
-Json = dict[str, Any]
 
 
 class ChatDialect(msgspec.Struct, frozen=True):
@@ -190,11 +188,6 @@ def _media(part: Media) -> Json:
         }
     name = part.name or f"file.{re.sub(r'[^a-z0-9].*', '', subtype) or 'bin'}"
     return {"type": "file", "file": {"filename": name, "file_data": address}}
-
-
-def json_text(value: object) -> str:
-    """`value` as compact JSON, as the arguments of a call are written."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
 
 
 _NOT_STRICT = frozenset(

@@ -1,4 +1,4 @@
-"""What a refusal of a Chat Completions server means: its status and body as one of our model errors. No I/O.
+"""What a refusal of a model server means: its status and body as one of our model errors. No I/O.
 
 Every message says what to do next and repeats what the server said, shortened and without credentials: servers in the
 wild echo keys, answer in plain text or HTML, and report errors inside an answer with status 200.
@@ -33,9 +33,27 @@ _CONTEXT = re.compile(
 )
 _FILTERED = re.compile(r"content[ _-]?(?:filter|policy|management policy)|responsible_?ai|safety system", re.IGNORECASE)
 _QUOTA = re.compile(r"insufficient[ _-](?:quota|credit|fund|balance)|billing_(?:hard_limit|not_active)", re.IGNORECASE)
-_KEY = re.compile(r"invalid[ _-]api[ _-]key|incorrect api key|authentication[ _]error|unauthorized", re.IGNORECASE)
+_KEY = re.compile(
+    r"invalid[ _-](?:x-)?api[ _-]key|incorrect api key|api_key_invalid"
+    r"|api[ _-]key (?:is )?(?:not valid|invalid|expired)|authentication[ _]error|unauthorized",
+    re.IGNORECASE,
+)
 _LIMITED = re.compile(r"rate[ _-]?limit|too many requests", re.IGNORECASE)
 _REJECTED = re.compile(r"invalid[ _-]request|bad[ _-]request|model[^.]{0,60}not[ _]found|unsupported", re.IGNORECASE)
+
+
+class Hints(msgspec.Struct, frozen=True):
+    """What a person can do about a provider's refusals, in its own names."""
+
+    key: str = "OPENAI_API_KEY (or api_key=)"
+    """What holds the credentials."""
+    wire: str = "Chat Completions"
+    """What `base_url` must speak."""
+    address: str = "base_url: it often has to end in /v1"
+    """What to check, beside the model's name, when nothing is found at an address."""
+
+
+CHAT = Hints()
 
 
 class Said(msgspec.Struct, frozen=True):
@@ -88,6 +106,7 @@ def model_error(
     retry_after: float | None = None,
     secrets: Iterable[str] = (),
     partial: str = "",
+    hints: Hints = CHAT,
 ) -> ModelError:
     """The error for an answer with this status and body.
 
@@ -103,7 +122,7 @@ def model_error(
         data["retry_after"] = retry_after
     if partial:
         data["partial"] = partial
-    kind, advice = _kind(status, words, model, server)
+    kind, advice = _kind(status, words, hints)
     where = f"{server} answered HTTP {status} for model {model!r}"
     return kind(f"{where}: {text or 'no explanation'}. {advice}", **data)
 
@@ -117,10 +136,11 @@ def _status_of(words: Said) -> int:
     return 400 if _REJECTED.search(everything) else 503
 
 
-def _kind(status: int, words: Said, model: str, server: str) -> tuple[type[ModelError], str]:
+def _kind(status: int, words: Said, hints: Hints) -> tuple[type[ModelError], str]:
     everything = f"{words.codes} {words.text}"
-    if status in (401, 403) and not _FILTERED.search(words.codes):
-        return AuthenticationFailed, "Set OPENAI_API_KEY (or api_key=) to a key that this server accepts"
+    refused = status in (401, 403) or (status == 400 and _KEY.search(everything))  # Gemini answers 400 to a wrong key
+    if refused and not _FILTERED.search(words.codes):
+        return AuthenticationFailed, f"Set {hints.key} to one that this server accepts"
     if status == 402 or _QUOTA.search(words.codes):
         # A spent account answers 429 too, but waiting does not help: not RateLimited, which is retried.
         return BadRequest, "The account has no credit left: add credit, or choose another model"
@@ -131,7 +151,7 @@ def _kind(status: int, words: Said, model: str, server: str) -> tuple[type[Model
     if status >= 500 or status == 409:
         return Overloaded, "Try again in a moment"
     if status < 300:
-        return MalformedReply, "Check that base_url is a Chat Completions server"
+        return MalformedReply, f"Check that base_url is a server of {hints.wire}"
     if status < 400:
         return BadRequest, "The server redirects: set base_url to the address it redirects to"
     if _CONTEXT.search(everything) or status == 413:
@@ -139,8 +159,5 @@ def _kind(status: int, words: Said, model: str, server: str) -> tuple[type[Model
     if _FILTERED.search(everything):
         return ContentFiltered, "Change the prompt, or the server's content filter"
     if status in (404, 405):
-        return (
-            BadRequest,
-            "Check the model's name, and base_url: it often has to end in /v1",
-        )
+        return BadRequest, f"Check the model's name, and {hints.address}"
     return BadRequest, "Correct the request: a setting or message is not accepted by this model"
