@@ -12,6 +12,7 @@
         ModelError              (RateLimited, Overloaded, ... with `.transient`)
         MemberFailed, PermissionDenied, Rejected, DeadlineExceeded, Aborted, SecurityError
         Exhausted               a limit was reached; `.partial` is what was reached
+          BudgetExceeded        a call was not made, because it might have passed a budget
       RunFailed                 raised by `RunResult.unwrap()`
 
 A failure that a member sees live is the one it sees on replay: the exception is always rebuilt from its `Failure`.
@@ -248,6 +249,10 @@ class Exhausted(StepFailed):
     def __init__(self, message: str = "", partial: Any = None, **data: Any) -> None:
         super().__init__(message, **data)
         self.partial = partial
+
+
+class BudgetExceeded(Exhausted):
+    """A call was not made, because its worst case would have passed a budget. `data` names the budget and figures."""
 
 
 class RunFailed(PodiumError):

@@ -13,10 +13,10 @@ from podium.core.actions import Action, Ask, Call, CallModel, CallTool, Emit, Re
 from podium.core.codec import digest_of
 from podium.core.errors import ConfigurationError
 from podium.core.labels import Label
-from podium.core.messages import Message, ModelRequest, user
+from podium.core.messages import Message, ModelRequest, Reply, user
 from podium.core.records import Principal
 from podium.core.transcript import Transcript
-from podium.ports import History, Member, Model, Reply, Tool
+from podium.ports import History, Member, Model, Tool
 
 from .branches import Branches as _Branches
 from .branches import Group, Race, Thunk

@@ -1,0 +1,74 @@
+"""The Protocols through which the parts of Podium meet.
+
+Everything that could have a second implementation is named here: a model, a tool, a store, a clock, a gate. The
+runtime speaks only to these; `podium.app` decides which implementation stands behind each. Every port with more than
+one implementation has a conformance kit in `podium.testing`.
+Each module here is one port; everything is met through this package.
+"""
+
+from .assembly import Dispatcher, Runner, default_runner, set_default_runner
+from .clock import Clock, Timer
+from .gate import Allow, Check, Deny, Gate, HoldFor, Proposal, Rewrite, Verdict
+from .members import Context, History, Member, Receipt, Step
+from .models import Emitter, Model
+from .store import (
+    Blob,
+    Busy,
+    Journal,
+    Lease,
+    Mail,
+    Mailbox,
+    NewRun,
+    RunRow,
+    SessionEntry,
+    SessionRow,
+    Sessions,
+    SessionTurn,
+    Store,
+    Transition,
+    Writer,
+)
+from .tools import Effect, Reach, Tool, ToolContext
+
+__all__ = [
+    "Allow",
+    "Blob",
+    "Busy",
+    "Check",
+    "Clock",
+    "Context",
+    "Deny",
+    "Dispatcher",
+    "Effect",
+    "Emitter",
+    "Gate",
+    "History",
+    "HoldFor",
+    "Journal",
+    "Lease",
+    "Mail",
+    "Mailbox",
+    "Member",
+    "Model",
+    "NewRun",
+    "Proposal",
+    "Reach",
+    "Receipt",
+    "Rewrite",
+    "RunRow",
+    "Runner",
+    "SessionEntry",
+    "SessionRow",
+    "SessionTurn",
+    "Sessions",
+    "Step",
+    "Store",
+    "Timer",
+    "Tool",
+    "ToolContext",
+    "Transition",
+    "Verdict",
+    "Writer",
+    "default_runner",
+    "set_default_runner",
+]

@@ -1,0 +1,106 @@
+"""The port of tools, and what a tool may know of its call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, Protocol, TypeAlias
+
+from podium.core.labels import Label
+from podium.core.messages import ToolSpec
+
+Effect: TypeAlias = Literal["read", "idempotent", "write"]
+Reach: TypeAlias = Literal["none", "local_undoable", "local", "external", "destructive", "spend"]
+
+
+class ToolContext:
+    """What a tool may know of the call it serves. Injected into a parameter named `ctx`; not part of the schema."""
+
+    __slots__ = ("_cancelled", "_report", "agent", "attempt", "deadline", "deps", "idempotency_key", "key", "run_id")
+
+    def __init__(
+        self,
+        *,
+        run_id: str,
+        key: str,
+        agent: str = "",
+        attempt: int = 1,
+        deadline: float | None = None,
+        idempotency_key: str = "",
+        deps: Any = None,
+        report: Callable[[str, float | None], None] | None = None,
+    ) -> None:
+        self.run_id = run_id
+        self.key = key
+        self.agent = agent
+        self.attempt = attempt
+        self.deadline = deadline
+        """Epoch seconds by which the result is due."""
+        self.idempotency_key = idempotency_key
+        """The same over retries, resumes and workers; new after a fork."""
+        self.deps = deps
+        self._report = report
+        self._cancelled = False
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the run was cancelled: a synchronous tool should stop and return."""
+        return self._cancelled
+
+    def cancel(self) -> None:
+        """Tell the tool to stop. Called by the runtime."""
+        self._cancelled = True
+
+    def report(self, message: str, fraction: float | None = None) -> None:
+        """Show progress (0 to 1) to live subscribers; never journaled. Safe from any thread."""
+        if self._report is not None:
+            self._report(message, fraction)
+
+
+class Tool(Protocol):
+    """A tool as the runtime meets it. `podium.tools.tool` makes one from a function."""
+
+    name: str
+    description: str
+    version: str
+    effect: Effect
+    declared: bool
+    """Whether the effect was declared; an undeclared one is `write`, with a hint."""
+    reach: Reach
+    deterministic: bool
+    blocking: bool
+    """Whether it runs in a worker thread, where it cannot be interrupted."""
+    timeout: float | None
+    """Seconds; None is the runtime's default."""
+    retries: int
+    network: bool
+    approval: Literal["always", "never"] | Callable[[dict[str, Any]], bool]
+    cost: str
+    """US dollars per execution, as a decimal string."""
+    roles: tuple[str, ...]
+    """Roles of the principal that may use it; empty is anybody."""
+    label: Label
+    """The label of its results."""
+    reconcile: Callable[..., Any] | None
+
+    @property
+    def spec(self) -> ToolSpec:
+        """The tool as a model sees it."""
+        ...
+
+    def resolve(self, args: dict[str, Any]) -> dict[str, Any]:
+        """`args` checked and completed with defaults, as plain JSON values.
+
+        Raises ToolValidationError with a message a model can act on.
+        """
+        ...
+
+    async def invoke(self, args: dict[str, Any], ctx: ToolContext) -> Any:
+        """Run with resolved arguments; the value is plain JSON. Whatever it raises, the runtime catches.
+
+        Raises ToolValidationError when the result does not fit the declared return type.
+        """
+        ...
+
+    async def settle(self, key: str, args: dict[str, Any]) -> Any:
+        """Ask `reconcile` what came of a call whose outcome is unknown: the result, or raises NotDone."""
+        ...
