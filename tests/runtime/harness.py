@@ -18,7 +18,7 @@ import msgspec
 
 from podium import Limits, Podium, testing
 from podium.core.records import Record, decode_frame, encode_record, frame
-from podium.ports import Blob, Clock, Lease, NewRun, SessionEntry, Transition, Writer
+from podium.ports import Attachment, Clock, Lease, NewRun, Reservation, Transition, Writer
 from podium.stores.memory import MemoryStore
 
 QUICK = Limits(lease=1e9, idle=0.002, poll=0.02, grace=0.5)
@@ -80,12 +80,12 @@ class SpyWriter:
     def __init__(self, store: SpyStore, inner: Writer, run: str) -> None:
         self._store, self._inner, self._run = store, inner, run
 
-    def append(self, record: bytes) -> None:
+    def append(self, record: bytes, reservation: Reservation | None = None) -> None:
         self._store.before_append(self._run)
-        self._inner.append(record)
+        self._inner.append(record, reservation)
         self._store.events.append(Event("append", self._run, decode_frame(frame([record]))[0], record))
 
-    def attach(self, item: Blob | SessionEntry | NewRun | str) -> None:
+    def attach(self, item: Attachment) -> None:
         self._inner.attach(item)
         self._store.events.append(Event("attach", self._run, None, item))
 

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from .actions import Kind
+from .budgets import Charge
 from .codec import encode
 from .errors import Failure, SchemaTooNew, StoreCorrupt
 from .labels import Label
@@ -86,6 +87,8 @@ class Started(msgspec.Struct, tag="S", frozen=True, gc=False, array_like=True):
     label: Label | None = None
     history: tuple[Message, ...] = ()
     """A conversation the run was given to continue."""
+    charges: tuple[Charge, ...] = ()
+    """The budgets of this run and of those above it."""
 
 
 class Resumed(msgspec.Struct, tag="R", frozen=True, gc=False, array_like=True):

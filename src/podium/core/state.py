@@ -12,6 +12,7 @@ from decimal import Decimal
 
 from . import keys
 from .actions import Kind
+from .costs import Tally
 from .errors import StoreCorrupt
 from .records import (
     Began,
@@ -39,6 +40,7 @@ class Facts:
         "calls",
         "cancelled",
         "cost",
+        "costs",
         "doubts",
         "epoch",
         "models",
@@ -64,6 +66,8 @@ class Facts:
         """US dollars reserved by attempts whose outcome nobody knows."""
         self.unpriced = 0
         """Steps whose price is not known; they are not in `cost`."""
+        self.costs = Tally()
+        """The same by day, agent and model or tool."""
         self.agents: dict[str, None] = {}
         """Agents in the order they were first called."""
         self.pins: dict[str, str] = {}
@@ -92,26 +96,49 @@ class Facts:
             self.usage += record.usage
         cost = record.cost
         if cost is None:
+            if began is not None and began.reserved is not None and record.outcome is Outcome.UNKNOWN:
+                self._lost(began, record.at, began.reserved)
+                return
             self.unpriced += 1
         elif cost != "0":
             self.cost += Decimal(cost)
         if began is not None:
             if began.kind is Kind.MODEL:
-                self._called(began)
-            elif record.outcome is Outcome.UNKNOWN and began.kind is Kind.TOOL:
-                self.doubts.add((began.name, began.digest))
+                line = self.costs.line(began.at, began.agent, "model", began.version)
+                if record.cached:
+                    line.hit(record.value)
+                else:
+                    line.called(cost, record.usage)
+                    self._called(began)
+            elif began.kind is Kind.TOOL:
+                if record.outcome is Outcome.UNKNOWN:
+                    self.doubts.add((began.name, began.digest))
+                if cost != "0":
+                    self.costs.line(began.at, began.agent, "tool", began.name).called(cost, None)
 
     def retried(self, record: Retried, began: Began | None) -> None:
         """Fold in a failed attempt."""
         self.seq += 1
-        if record.cost is None:
+        if record.cost is None and record.uncertain in (None, "0"):
             self.unpriced += 1
-        elif record.cost != "0":
+        elif record.cost is not None and record.cost != "0":
             self.cost += Decimal(record.cost)
         if record.uncertain is not None:
-            self.uncertain += Decimal(record.uncertain)
+            self._lost(began, record.at, record.uncertain)
         elif began is not None and began.kind is Kind.MODEL:
+            if record.cost != "0":
+                self.costs.line(began.at, began.agent, "model", began.version).called(record.cost, None)
             self._called(began)
+
+    def _lost(self, began: Began | None, at: float, reserved: str) -> None:
+        """A call whose outcome nobody knows may have cost what was reserved for it."""
+        if reserved == "0":
+            return
+        self.uncertain += Decimal(reserved)
+        if began is not None:
+            kind = "model" if began.kind is Kind.MODEL else "tool"
+            name = began.version if began.kind is Kind.MODEL else began.name
+            self.costs.line(began.at, began.agent, kind, name).uncertain += Decimal(reserved)
 
     def _called(self, began: Began) -> None:
         by_agent = self.calls.setdefault(began.version, {})

@@ -9,9 +9,12 @@ Each module here is one port; everything is met through this package.
 from .assembly import Dispatcher, Runner, default_runner, set_default_runner
 from .clock import Clock, Timer
 from .gate import Allow, Check, Deny, Gate, HoldFor, Proposal, Rewrite, Verdict
+from .ledger import Ledger, Reservation, RunCosts, Settlement, Spending
 from .members import Context, History, Member, Receipt, Step
 from .models import Emitter, Model
+from .shelf import Cache, CacheEntry, CacheSize, CacheUse, Version, Versions
 from .store import (
+    Attachment,
     Blob,
     Busy,
     Journal,
@@ -32,8 +35,13 @@ from .tools import Effect, Reach, Tool, ToolContext
 
 __all__ = [
     "Allow",
+    "Attachment",
     "Blob",
     "Busy",
+    "Cache",
+    "CacheEntry",
+    "CacheSize",
+    "CacheUse",
     "Check",
     "Clock",
     "Context",
@@ -46,6 +54,7 @@ __all__ = [
     "HoldFor",
     "Journal",
     "Lease",
+    "Ledger",
     "Mail",
     "Mailbox",
     "Member",
@@ -54,13 +63,17 @@ __all__ = [
     "Proposal",
     "Reach",
     "Receipt",
+    "Reservation",
     "Rewrite",
+    "RunCosts",
     "RunRow",
     "Runner",
     "SessionEntry",
     "SessionRow",
     "SessionTurn",
     "Sessions",
+    "Settlement",
+    "Spending",
     "Step",
     "Store",
     "Timer",
@@ -68,6 +81,8 @@ __all__ = [
     "ToolContext",
     "Transition",
     "Verdict",
+    "Version",
+    "Versions",
     "Writer",
     "default_runner",
     "set_default_runner",

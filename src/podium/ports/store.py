@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import msgspec
 
+from podium.core.costs import CostRow
 from podium.core.labels import Label
 from podium.core.messages import Message
 from podium.core.records import Principal, Record, Status
+
+from .ledger import Ledger, Reservation, Settlement
+from .shelf import Cache, CacheEntry, CacheUse, Versions
 
 
 class RunRow(msgspec.Struct, frozen=True):
@@ -100,6 +104,11 @@ class SessionEntry(msgspec.Struct, frozen=True):
     label: Label | None = None
 
 
+Attachment: TypeAlias = Blob | SessionEntry | NewRun | Settlement | CacheEntry | CacheUse | str
+"""A blob, session messages, a child run, the end of a reservation, a value to cache or one that was
+found, or a mail id now read."""
+
+
 class Transition(msgspec.Struct, frozen=True):
     """A change of a run's row, in the same transaction as the records before it."""
 
@@ -109,17 +118,22 @@ class Transition(msgspec.Struct, frozen=True):
     unless_mail: bool = False
     """Refuse (nothing is written) if unread mail is waiting."""
     cost: str | None = None
+    costs: tuple[CostRow, ...] = ()
+    """What the run has used so far; kept in place of what was stored before."""
 
 
 class Writer(Protocol):
     """The journal of one driven run. Appends are ordered; each is refused once the epoch is old."""
 
-    def append(self, record: bytes) -> None:
-        """Add a record to the group that is committed at the end of this tick."""
+    def append(self, record: bytes, reservation: Reservation | None = None) -> None:
+        """Add a record to the group that is committed at the end of this tick.
+
+        With a reservation it is written only if that is granted, and its `otherwise` in its place if it is refused.
+        """
         ...
 
-    def attach(self, item: Blob | SessionEntry | NewRun | str) -> None:
-        """Store beside the records of this group: a blob, session messages, a child run, or a mail id now read."""
+    def attach(self, item: Attachment) -> None:
+        """Store beside the records of this group: see `Attachment`."""
         ...
 
     def barrier(self, *, sync: bool = False) -> Awaitable[None] | None:
@@ -282,7 +296,7 @@ class Sessions(Protocol):
         ...
 
 
-class Store(Journal, Mailbox, Sessions, Protocol):
+class Store(Journal, Mailbox, Sessions, Ledger, Cache, Versions, Protocol):
     """One place that keeps runs, mail and sessions, so that one transaction can cover them."""
 
     async def close(self) -> None:

@@ -12,24 +12,36 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
+from podium.core.budgets import Amount, Balance, Charge, Crossing
+from podium.core.costs import CostRow
 from podium.core.errors import ConfigurationError, Erased, LeaseLost, PodiumError, RunConflict, RunNotFound, StoreError
 from podium.core.labels import TRUSTED, Label
 from podium.core.messages import Message
 from podium.core.records import Record, Status, frame
 from podium.ports import (
+    Attachment,
     Blob,
     Busy,
+    CacheEntry,
+    CacheSize,
+    CacheUse,
     Clock,
     Lease,
     Mail,
     NewRun,
+    Reservation,
+    RunCosts,
     RunRow,
     SessionEntry,
     SessionRow,
     SessionTurn,
+    Settlement,
+    Spending,
     Transition,
+    Version,
 )
 
+from .accounts import Accounts, Shelf
 from .announce import announce
 from .frames import records_after
 from .owner import is_dead
@@ -41,7 +53,8 @@ class _Run:
     """A run's row, records and mail."""
 
     __slots__ = (
-        "cost", "epoch", "lease_until", "mail", "new", "owner", "records", "status", "updated", "wake_at", "wake_seq",
+        "cost", "costs", "epoch", "lease_until", "mail", "new", "owner", "records", "status", "updated", "wake_at",
+        "wake_seq",
     )  # fmt: skip
 
     def __init__(self, new: NewRun) -> None:
@@ -55,6 +68,7 @@ class _Run:
         self.wake_at: float | None = None
         self.updated = new.created
         self.cost = "0"
+        self.costs: tuple[CostRow, ...] = ()
         self.mail: dict[str, Mail | None] | None = None
         """Mail by id in order of arrival; None for what was read."""
 
@@ -107,13 +121,26 @@ class _Session:
 class MemoryWriter:
     """The journal of one driven run. Made by `MemoryStore.writer`."""
 
-    __slots__ = ("_epoch", "_failed", "_items", "_on_commit", "_owner", "_records", "_run", "_store", "queued")
+    __slots__ = (
+        "_epoch",
+        "_failed",
+        "_items",
+        "_on_commit",
+        "_owner",
+        "_records",
+        "_reservations",
+        "_run",
+        "_store",
+        "queued",
+    )
 
     def __init__(self, store: MemoryStore, run: _Run, lease: Lease, on_commit: Callable[[int], None] | None) -> None:
         self._store, self._run, self._on_commit = store, run, on_commit
         self._epoch, self._owner = lease.epoch, lease.owner
         self._records: list[bytes] = []
-        self._items: list[Blob | SessionEntry | NewRun | str] = []
+        self._reservations: list[tuple[int, Reservation]] = []
+        """Which of the records depend on a reservation."""
+        self._items: list[Attachment] = []
         self._failed: PodiumError | None = None
         self.queued = False
         """Whether the store will commit this writer at the end of the tick."""
@@ -123,16 +150,18 @@ class MemoryWriter:
         """Why appends are no longer accepted, if they are not."""
         return self._failed
 
-    def append(self, record: bytes) -> None:
-        """Add a record to the group that is committed at the end of this tick."""
+    def append(self, record: bytes, reservation: Reservation | None = None) -> None:
+        """Add a record to the group that is committed at the end of this tick; with a reservation, if it is granted."""
         if self._failed is not None:
             raise self._failed
+        if reservation is not None:
+            self._reservations.append((len(self._records), reservation))
         self._records.append(record)
         if not self.queued:
             self._store.enqueue(self)
 
-    def attach(self, item: Blob | SessionEntry | NewRun | str) -> None:
-        """Store beside the records of this group: a blob, session messages, a child run, or a mail id now read."""
+    def attach(self, item: Attachment) -> None:
+        """Store beside the records of this group: see `Attachment`."""
         if self._failed is not None:
             raise self._failed
         self._items.append(item)
@@ -160,13 +189,17 @@ class MemoryWriter:
         if change.unless_mail:
             read = {item for item in self._items if isinstance(item, str)}
             if any(mail.id not in read for mail in run.unread):
-                self._records, self._items = [], []
+                self._records, self._items, self._reservations = [], [], []
                 answer.set_result(False)
                 return answer
         self.commit()
         run.status, run.wake_at, run.updated = change.status, change.wake_at, self._store.clock.time()
         if change.cost is not None:
             run.cost = change.cost
+        if change.costs:
+            run.costs = change.costs
+        if change.status.over:
+            self._store.accounts.over(run.new.id)
         if change.release:
             run.owner, run.lease_until = "", 0.0
         self._store.track(run)
@@ -175,13 +208,17 @@ class MemoryWriter:
 
     def commit(self) -> None:
         """Write what is pending, or fail. Called by the store; never raises."""
-        records, items = self._records, self._items
+        records, items, reservations = self._records, self._items, self._reservations
         if not records and not items:
             return
-        self._records, self._items = [], []
+        self._records, self._items, self._reservations = [], [], []
         if not self._fence():
             return
         run = self._run
+        for index, reservation in reservations:
+            self._store.accounts.reserve(run.new.id, reservation)
+            if reservation.refusal is not None:
+                records[index] = reservation.otherwise(reservation.refusal)
         run.records += records
         for item in items:
             self._store.keep(run, item)
@@ -211,6 +248,8 @@ class MemoryStore:
         """Runs that are not over, so that `due` does not look at all that ever ran."""
         self._sessions: dict[str, _Session] = {}
         self._blobs: dict[str, bytes] = {}
+        self.accounts = Accounts()
+        self._shelf = Shelf()
         self._dirty: list[MemoryWriter] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._posted = False
@@ -226,11 +265,17 @@ class MemoryStore:
             self._loop = loop
             loop.call_soon(self._flush)
 
-    def keep(self, run: _Run, item: Blob | SessionEntry | NewRun | str) -> None:
+    def keep(self, run: _Run, item: Attachment) -> None:
         """Store what a writer attached."""
         if isinstance(item, str):
             if run.mail is not None and item in run.mail:
                 run.mail[item] = None
+        elif isinstance(item, Settlement):
+            self.accounts.settle(run.new.id, item)
+        elif isinstance(item, CacheEntry):
+            self._shelf.put(item)
+        elif isinstance(item, CacheUse):
+            self._shelf.used(item.key)
         elif isinstance(item, Blob):
             self._blobs.setdefault(item.address, item.data)
         elif isinstance(item, SessionEntry):
@@ -485,6 +530,58 @@ class MemoryStore:
         """Sessions, most recently used first."""
         found = sorted(self._sessions.values(), key=lambda session: session.updated, reverse=True)
         return [session.row() for session in found[:limit]]
+
+    # ---------------------------------------------------------------------------------- ledger, cache, versions
+
+    async def balances(self, prefix: str = "") -> list[Balance]:
+        """The accounts whose name begins with `prefix`, by name."""
+        self._change()
+        return self.accounts.balances(prefix)
+
+    async def spend(self, spending: Spending, amount: Amount, charges: Sequence[Charge]) -> list[Crossing]:
+        """Keep a report of spending, and add it to accounts, whatever their limits; the limits it passed."""
+        self._change()
+        return self.accounts.spend(spending, amount, charges)
+
+    async def costs(self, since: float = 0.0) -> list[RunCosts]:
+        """What runs used that were suspended or ended at `since` or later, oldest first."""
+        self._change()
+        found = [run for run in self._runs.values() if run.costs and run.updated >= since]
+        found.sort(key=lambda run: run.updated)
+        return [RunCosts(run.new.id, run.new.member, run.new.session, run.updated, run.costs) for run in found]
+
+    async def spendings(self, since: float = 0.0) -> list[Spending]:
+        """What was reported at `since` or later, oldest first."""
+        return sorted((one for one in self.accounts.spendings if one.at >= since), key=lambda one: one.at)
+
+    async def cached(self, key: bytes, now: float) -> bytes | None:
+        """The value under `key`, unless it expired or was forgotten."""
+        self._change()
+        return self._shelf.get(key, now)
+
+    async def clear_cache(self) -> CacheSize:
+        """Forget every cached value; how much it was."""
+        self._change()
+        return self._shelf.clear()
+
+    async def cache_size(self) -> CacheSize:
+        """How much is cached."""
+        self._change()
+        return self._shelf.size()
+
+    async def add_version(self, subject: str, data: bytes, *, at: float, by: str, note: str = "") -> Version:
+        """Add the next version of `subject`, in force from now on."""
+        self._change()
+        known = self._shelf.versions.setdefault(subject, [])
+        version = Version(subject, len(known) + 1, data, at, by, note)
+        known.append(version)
+        return version
+
+    async def versions(self, subject: str = "") -> list[Version]:
+        """All versions of a subject (of all, without one), oldest first."""
+        versions = self._shelf.versions
+        chosen = [versions.get(subject, [])] if subject else [versions[each] for each in sorted(versions)]
+        return [version for each in chosen for version in each]
 
     @property
     def shared(self) -> bool:

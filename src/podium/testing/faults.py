@@ -20,26 +20,31 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
+from podium.core.budgets import Amount, Balance, Charge, Crossing
 from podium.core.errors import ConfigurationError
 from podium.core.labels import Label
 from podium.core.messages import Message, ToolSpec
 from podium.core.records import RECORDS, Record, Status, decode_frame, frame
 from podium.ports import (
-    Blob,
+    Attachment,
     Busy,
+    CacheSize,
     Effect,
     Lease,
     Mail,
     NewRun,
     Reach,
+    Reservation,
+    RunCosts,
     RunRow,
-    SessionEntry,
     SessionRow,
     SessionTurn,
+    Spending,
     Store,
     Tool,
     ToolContext,
     Transition,
+    Version,
     Writer,
 )
 
@@ -199,34 +204,36 @@ class FaultyWriter:
 
     def __init__(self, plan: FaultPlan, run: str, seq: int, told: Callable[[int], None] | None) -> None:
         self._plan, self._run, self._seq, self._told = plan, run, seq, told
-        self._handed: list[tuple[int, Record, int]] = []
-        """What is appended and not durable: number in the run, record, number in the plan."""
+        self._handed: list[tuple[int, Record, int, Reservation | None]] = []
+        """What is appended and not durable: number in the run, record, number in the plan, what it depends on."""
         self.inner: Writer | None = None
 
     def _writer(self) -> Writer:
         assert self.inner is not None  # noqa: S101 - set by the store before anybody has this writer
         return self.inner
 
-    def append(self, record: bytes) -> None:
+    def append(self, record: bytes, reservation: Reservation | None = None) -> None:
         """Add a record to the group."""
         value = _decoded(record)
         number = self._plan.count()
         self._plan.reach(Point("before", type(value).__name__, self._run, _key(value), value, number))
-        self._writer().append(record)
+        self._writer().append(record, reservation)
         self._seq += 1
-        self._handed.append((self._seq, value, number))
+        self._handed.append((self._seq, value, number, reservation))
 
     def committed(self, seq: int) -> None:
         """A group is durable up to record `seq`."""
         done = [entry for entry in self._handed if entry[0] <= seq]
         del self._handed[: len(done)]
-        for _, value, number in done:
+        for _, wanted, number, reservation in done:
+            refusal = None if reservation is None else reservation.refusal
+            value = wanted if refusal is None or reservation is None else _decoded(reservation.otherwise(refusal))
             self._plan.reach(Point("after", type(value).__name__, self._run, _key(value), value, number))
         self._plan.reach(Point("after", "commit", self._run))
         if self._told is not None:
             self._told(seq)
 
-    def attach(self, item: Blob | SessionEntry | NewRun | str) -> None:
+    def attach(self, item: Attachment) -> None:
         """Store something beside the records."""
         self._writer().attach(item)
 
@@ -295,6 +302,42 @@ class FaultyStore:
     def shared(self) -> bool:
         """As of the wrapped store."""
         return self.inner.shared
+
+    async def balances(self, prefix: str = "") -> list[Balance]:
+        """As of the wrapped store."""
+        return await self.inner.balances(prefix)
+
+    async def spend(self, spending: Spending, amount: Amount, charges: Sequence[Charge]) -> list[Crossing]:
+        """As of the wrapped store."""
+        return await self.inner.spend(spending, amount, charges)
+
+    async def costs(self, since: float = 0.0) -> list[RunCosts]:
+        """As of the wrapped store."""
+        return await self.inner.costs(since)
+
+    async def spendings(self, since: float = 0.0) -> list[Spending]:
+        """As of the wrapped store."""
+        return await self.inner.spendings(since)
+
+    async def cached(self, key: bytes, now: float) -> bytes | None:
+        """As of the wrapped store."""
+        return await self.inner.cached(key, now)
+
+    async def clear_cache(self) -> CacheSize:
+        """As of the wrapped store."""
+        return await self.inner.clear_cache()
+
+    async def cache_size(self) -> CacheSize:
+        """As of the wrapped store."""
+        return await self.inner.cache_size()
+
+    async def add_version(self, subject: str, data: bytes, *, at: float, by: str, note: str = "") -> Version:
+        """As of the wrapped store."""
+        return await self.inner.add_version(subject, data, at=at, by=by, note=note)
+
+    async def versions(self, subject: str = "") -> list[Version]:
+        """As of the wrapped store."""
+        return await self.inner.versions(subject)
 
     async def acquire(self, run_id: str, owner: str, ttl: float, *, steal: bool = False) -> Lease | Busy:
         """As of the wrapped store."""

@@ -14,9 +14,19 @@ from typing import Any, TypeVar
 from podium.core.codec import encode
 from podium.core.errors import LeaseLost, PodiumError, RunConflict, RunNotFound, StoreError
 from podium.core.records import Status, frame
-from podium.ports import Blob, NewRun, SessionEntry, Transition
+from podium.ports import (
+    Attachment,
+    Blob,
+    CacheEntry,
+    CacheUse,
+    NewRun,
+    Reservation,
+    SessionEntry,
+    Settlement,
+    Transition,
+)
 
-from . import sql
+from . import ledger, sql
 from .errors import translate
 from .files import PAGE_SIZE, Database
 
@@ -45,8 +55,8 @@ class Unit:
     """What one run commits at once. Lives on the loop's thread until it is sealed, and there again when finished."""
 
     __slots__ = (
-        "answer", "at", "change", "failure", "finish", "items", "last", "position", "records", "refused", "sealed",
-        "sync", "waiters",
+        "answer", "at", "change", "failure", "finish", "items", "last", "position", "records", "refused",
+        "reservations", "sealed", "sync", "waiters",
     )  # fmt: skip
 
     def __init__(self, position: Position, finish: Callable[[Unit, int], None]) -> None:
@@ -54,7 +64,9 @@ class Unit:
         self.finish = finish
         """Called on the loop's thread with the unit and the number of the commit it was part of."""
         self.records: list[bytes] = []
-        self.items: list[Blob | SessionEntry | NewRun | str] | None = None
+        self.reservations: list[tuple[int, bytes, Reservation]] | None = None
+        """Which of the records depend on a reservation."""
+        self.items: list[Attachment] | None = None
         self.change: Transition | None = None
         self.at = 0.0
         self.sync = False
@@ -92,7 +104,7 @@ def commit_units(db: Database, units: list[Unit]) -> int:
     before = [unit.position.last for unit in units]
     unit = units[0]
     try:
-        if len(units) == 1 and unit.items is None and unit.change is None:
+        if len(units) == 1 and unit.items is None and unit.change is None and unit.reservations is None:
             return _write(db, unit)  # one statement, a transaction by itself: a third of the cost saved
         db.execute(sql.BEGIN)
         size = 0
@@ -208,16 +220,30 @@ def _unfit(error: Exception) -> StoreError:
 
 
 def _may_be_refused(unit: Unit) -> bool:
+    """Whether a unit may have to be undone after it was begun."""
+    return unit.reservations is not None or _unless_mail(unit)
+
+
+def _unless_mail(unit: Unit) -> bool:
     return unit.change is not None and unit.change.unless_mail
 
 
 def _write_or_refuse(db: Database, unit: Unit) -> int:
-    """Write a unit unless mail is left unread; mail that the unit itself marks as read does not count."""
+    """Write a unit unless mail is left unread; mail that the unit itself marks as read does not count.
+
+    What was reserved for a unit whose lease is gone is undone with it.
+    """
     last = unit.position.last
     db.execute(sql.SAVE)
-    size = _write(db, unit)
     number = unit.position.number
-    if unit.failure is None and db.has("mail") and db.execute(sql.HAS_UNREAD, (number,)).fetchone()[0]:
+    for index, record, reservation in unit.reservations or ():
+        ledger.reserve(db, number, reservation)
+        refusal = reservation.refusal  # may be another than the last time, when the file was locked
+        unit.records[index] = record if refusal is None else reservation.otherwise(refusal)
+    size = _write(db, unit)
+    if unit.failure is not None:
+        db.execute(sql.UNDO)
+    elif _unless_mail(unit) and db.has("mail") and db.execute(sql.HAS_UNREAD, (number,)).fetchone()[0]:
         db.execute(sql.UNDO)
         unit.position.last, unit.refused = last, True
     db.execute(sql.RELEASE)
@@ -258,11 +284,19 @@ def _write(db: Database, unit: Unit) -> int:
     return size
 
 
-def _attach(db: Database, number: int, item: Blob | SessionEntry | NewRun | str) -> int:
+def _attach(db: Database, number: int, item: Attachment) -> int:
     if isinstance(item, str):
         if db.has("mail"):
             db.execute(sql.MARK_READ, (number, item))
         return 0
+    if isinstance(item, Settlement):
+        ledger.settle(db, number, item)
+        return PAGE_SIZE
+    if isinstance(item, CacheEntry):
+        return ledger.put(db, item)
+    if isinstance(item, CacheUse):
+        db.execute(sql.CACHE_USED, (item.at, item.key))
+        return PAGE_SIZE
     if isinstance(item, Blob):
         db.need("blobs")
         db.execute(sql.KEEP_BLOB, (item.address, item.data))
@@ -291,4 +325,7 @@ def _extend(db: Database, entry: SessionEntry) -> int:
 def _change(db: Database, unit: Unit, change: Transition) -> None:
     number = unit.position.number
     statement = sql.LEAVE if change.release else sql.TRANSITION
-    db.execute(statement, (change.status.value, change.wake_at, change.cost, unit.at, number))
+    costs = encode(change.costs) if change.costs else None
+    db.execute(statement, (change.status.value, change.wake_at, change.cost, costs, unit.at, number))
+    if change.status.over:
+        ledger.over(db, number)

@@ -27,7 +27,7 @@ MIGRATIONS = Path(__file__).with_name("migrations")
 CORE = "core"
 _AT_ONCE = (CORE, "blobs")
 """Parts of every new store. Agents need blobs at once, and a table made later has all statements compiled anew."""
-_ANCHORS = {CORE: "runs", "due": "runs_due", "family": "runs_parent"}
+_ANCHORS = {CORE: "runs", "due": "runs_due", "family": "runs_parent", "ledger": "budgets"}
 """The table or index by which a part is known to exist, where it is not a table of the part's own name."""
 
 _NAME = re.compile(r"(\d{4})_([a-z]+)\.sql")

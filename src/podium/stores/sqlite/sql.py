@@ -24,11 +24,12 @@ RELEASE = "RELEASE unit"
 APPEND = "INSERT INTO journal SELECT ?, ?, ? FROM runs WHERE n = ? AND epoch = ? AND owner = ?"
 # The fence for a unit without records; always a real write, since an empty commit does not sync. (n, epoch, owner)
 TOUCH = "UPDATE runs SET tick = tick + 1 WHERE n = ? AND epoch = ? AND owner = ?"
-# Change the run's row. (status, wake_at, cost, updated, n)
-TRANSITION = """UPDATE runs SET status = ?, wake_at = ?, cost = coalesce(?, cost), updated = ?, tick = tick + 1
-WHERE n = ?"""
-# Change it and give the lease back. (status, wake_at, cost, updated, n)
-LEAVE = """UPDATE runs SET status = ?, wake_at = ?, cost = coalesce(?, cost), updated = ?, tick = tick + 1,
+# Change the run's row. (status, wake_at, cost, costs, updated, n)
+TRANSITION = """UPDATE runs SET status = ?, wake_at = ?, cost = coalesce(?, cost), costs = coalesce(?, costs),
+updated = ?, tick = tick + 1 WHERE n = ?"""
+# Change it and give the lease back. (status, wake_at, cost, costs, updated, n)
+LEAVE = """UPDATE runs SET status = ?, wake_at = ?, cost = coalesce(?, cost), costs = coalesce(?, costs),
+updated = ?, tick = tick + 1,
 owner = '', lease_until = 0 WHERE n = ?"""
 
 # --- runs
@@ -156,3 +157,63 @@ _LABELS = "SELECT DISTINCT e.label FROM chain c JOIN entries e USING (n) WHERE c
 LABELS = _CHAIN + _LABELS + " AND e.label IS NOT NULL"
 # The entry that holds the message before `upto`. (id, upto - 1, upto)
 ENTRY_BEFORE = _CHAIN + "SELECT n FROM chain WHERE start < ? ORDER BY start DESC LIMIT 1"  # noqa: S608 - two constants
+
+# --- ledger: accounts move only inside the transaction of a unit, or of a report
+
+# An account: spent, held. (scope)
+ACCOUNT = "SELECT usd, tokens, calls, held_usd, held_tokens, held_calls FROM budgets WHERE scope = ?"
+# Hold on an account, which is opened if need be. (scope, usd, tokens, calls)
+HOLD = """INSERT INTO budgets VALUES (?1, 0, 0, 0, ?2, ?3, ?4) ON CONFLICT (scope) DO UPDATE SET
+held_usd = held_usd + ?2, held_tokens = held_tokens + ?3, held_calls = held_calls + ?4"""
+# Let go. (scope, usd, tokens, calls)
+LET_GO = """UPDATE budgets SET held_usd = held_usd - ?2, held_tokens = held_tokens - ?3, held_calls = held_calls - ?4
+WHERE scope = ?1"""
+# Spend on an account, which is opened if need be. (scope, usd, tokens, calls)
+SPEND = """INSERT INTO budgets VALUES (?1, ?2, ?3, ?4, 0, 0, 0) ON CONFLICT (scope) DO UPDATE SET
+usd = usd + ?2, tokens = tokens + ?3, calls = calls + ?4"""
+# Remember what a call holds. (run, key, attempt, usd, tokens, calls, charges)
+KEEP_HOLD = "INSERT OR REPLACE INTO holds VALUES (?, ?, ?, ?, ?, ?, ?)"
+# What a call holds. (run, key, attempt)
+FIND_HOLD = "SELECT usd, tokens, calls, charges FROM holds WHERE run = ? AND key = ? AND attempt = ?"
+DROP_HOLD = "DELETE FROM holds WHERE run = ? AND key = ? AND attempt = ?"
+# What a run holds. (run)
+HOLDS = "SELECT key, attempt FROM holds WHERE run = ?"
+# Close the account of a run that is over. (n)
+CLOSE_ACCOUNT = "DELETE FROM budgets WHERE scope = (SELECT 'run:' || id FROM runs WHERE n = ?)"
+# Accounts by name. (prefix, the first text after all that have it)
+BALANCES = """SELECT scope, usd, tokens, calls, held_usd, held_tokens, held_calls FROM budgets
+WHERE scope >= ? AND scope < ? ORDER BY scope"""
+# What runs used. (since)
+COSTS = """SELECT id, member, session, updated, costs FROM runs WHERE costs IS NOT NULL AND updated >= ?
+ORDER BY updated, n"""
+# Keep a report of spending. (at, session, row)
+REPORT = "INSERT INTO spendings (at, session, row) VALUES (?, ?, ?)"
+SPENDINGS = "SELECT session, at, row FROM spendings WHERE at >= ? ORDER BY at, n"
+
+# --- cache
+
+# A value that has not expired. (key, now)
+CACHED = "SELECT data FROM cache WHERE key = ? AND expires > ?"
+# It was found. (used, key)
+CACHE_USED = "UPDATE cache SET used = ? WHERE key = ?"
+# How long a value is, if it is there. (key)
+CACHE_LENGTH = "SELECT length(data) FROM cache WHERE key = ?"
+# The value longest unused: its key and length.
+CACHE_OLDEST = "SELECT key, length(data) FROM cache ORDER BY used LIMIT 1"
+CACHE_DROP = "DELETE FROM cache WHERE key = ?"
+# Keep a value: its key, itself, when it expires and when it was used last.
+CACHE_PUT = "INSERT INTO cache VALUES (?, ?, ?, ?)"
+CACHE_TOTAL = "SELECT total FROM cache_bytes"
+# Set the sum of all lengths.
+CACHE_COUNT = "UPDATE cache_bytes SET total = ?"
+CACHE_SIZE = "SELECT count(*), (SELECT total FROM cache_bytes) FROM cache"
+CACHE_CLEAR = "DELETE FROM cache"
+
+# --- versions
+
+# The next number of a subject. (subject)
+NEXT_VERSION = "SELECT coalesce(max(number), 0) + 1 FROM versions WHERE subject = ?"
+# Add a version: subject, number, data, time, who and why.
+ADD_VERSION = "INSERT INTO versions VALUES (?, ?, ?, ?, ?, ?)"
+# Versions of a subject, or of all for an empty one.
+VERSIONS = "SELECT * FROM versions WHERE ? IN ('', subject) ORDER BY subject, number"

@@ -14,16 +14,31 @@ from typing import Any
 
 import msgspec
 
+from podium.core.budgets import Amount, Balance, Charge, Crossing
 from podium.core.codec import encode
+from podium.core.costs import CostRow
 from podium.core.errors import ConfigurationError, Erased, RunNotFound
 from podium.core.labels import TRUSTED, Label
 from podium.core.messages import Message
 from podium.core.records import Principal, Record, Status
-from podium.ports import Busy, Clock, Lease, Mail, NewRun, RunRow, SessionRow, SessionTurn
+from podium.ports import (
+    Busy,
+    CacheSize,
+    Clock,
+    Lease,
+    Mail,
+    NewRun,
+    RunCosts,
+    RunRow,
+    SessionRow,
+    SessionTurn,
+    Spending,
+    Version,
+)
 from podium.stores.frames import records_after
 from podium.stores.owner import is_dead
 
-from . import sql
+from . import ledger, sql
 from .commit import Position, accept, forget
 from .errors import translate
 from .files import Database, connect, connect_readonly, prepare, writable
@@ -34,6 +49,8 @@ from .writer import SqliteWriter
 _messages: msgspec.msgpack.Decoder[list[Message]] = msgspec.msgpack.Decoder(list[Message])
 _principal: msgspec.msgpack.Decoder[Principal] = msgspec.msgpack.Decoder(Principal)
 _label: msgspec.msgpack.Decoder[Label] = msgspec.msgpack.Decoder(Label)
+_cost: msgspec.msgpack.Decoder[CostRow] = msgspec.msgpack.Decoder(CostRow)
+_rows: msgspec.msgpack.Decoder[tuple[CostRow, ...]] = msgspec.msgpack.Decoder(tuple[CostRow, ...])
 _RUNNABLE = frozenset({Status.PENDING, Status.RUNNING})
 
 
@@ -380,6 +397,54 @@ class SqliteStore:
         if not self._db.has("sessions"):
             return []
         return [SessionRow(*values) for values in self._query(sql.SESSIONS, limit)]
+
+    # ----------------------------------------------------------------------------- ledger, cache, versions
+
+    async def balances(self, prefix: str = "") -> list[Balance]:
+        """The accounts whose name begins with `prefix`, by name."""
+        if not self._db.has("ledger"):
+            return []
+        return ledger.balances(self._query(sql.BALANCES, prefix, prefix + "\U0010ffff"))
+
+    async def spend(self, spending: Spending, amount: Amount, charges: Sequence[Charge]) -> list[Crossing]:
+        """Keep a report of spending, and add it to accounts, whatever their limits; the limits it passed."""
+        return await self._committer.write(lambda db: ledger.report(db, spending, amount, tuple(charges)))
+
+    async def costs(self, since: float = 0.0) -> list[RunCosts]:
+        """What runs used that were suspended or ended at `since` (epoch seconds) or later, oldest first."""
+        return [
+            RunCosts(run, member, session, updated, _rows.decode(rows))
+            for run, member, session, updated, rows in self._query(sql.COSTS, since)
+        ]
+
+    async def spendings(self, since: float = 0.0) -> list[Spending]:
+        """What was reported at `since` or later, oldest first."""
+        if not self._db.has("ledger"):
+            return []
+        return [Spending(session, at, _cost.decode(row)) for session, at, row in self._query(sql.SPENDINGS, since)]
+
+    async def cached(self, key: bytes, now: float) -> bytes | None:
+        """The value under `key`, unless it expired or was forgotten."""
+        found = self._query(sql.CACHED, key, now) if self._db.has("cache") else []
+        return found[0][0] if found else None
+
+    async def clear_cache(self) -> CacheSize:
+        """Forget every cached value; how much it was."""
+        return await self._committer.write(ledger.clear)
+
+    async def cache_size(self) -> CacheSize:
+        """How much is cached, expired entries included."""
+        return CacheSize(*self._query(sql.CACHE_SIZE)[0]) if self._db.has("cache") else CacheSize(0, 0)
+
+    async def add_version(self, subject: str, data: bytes, *, at: float, by: str, note: str = "") -> Version:
+        """Add the next version of `subject`, in force from now on."""
+        return await self._committer.write(lambda db: ledger.add_version(db, subject, data, at, by, note))
+
+    async def versions(self, subject: str = "") -> list[Version]:
+        """All versions of a subject (of all, without one), oldest first."""
+        if not self._db.has("versions"):
+            return []
+        return [Version(*values) for values in self._query(sql.VERSIONS, subject)]
 
     # ------------------------------------------------------------------------------------------------ inside
 

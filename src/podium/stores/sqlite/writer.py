@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from podium.core.errors import PodiumError
-from podium.ports import Blob, Clock, NewRun, SessionEntry, Transition
+from podium.ports import Attachment, Clock, Reservation, Transition
 from podium.stores.announce import announce
 
 from .commit import Position, Unit
@@ -34,18 +34,21 @@ class SqliteWriter:
         """Why appends are no longer accepted, if they are not."""
         return self._position.failed
 
-    def append(self, record: bytes) -> None:
-        """Add a record to the group that is committed at the end of this tick.
+    def append(self, record: bytes, reservation: Reservation | None = None) -> None:
+        """Add a record to the group that is committed at the end of this tick; with a reservation, if it is granted.
 
         Raises what the writer failed with (LeaseLost, a StoreError).
         """
         unit = self._unit
         if unit is None or unit.sealed:
             unit = self._open()
+        if reservation is not None:
+            entry = (len(unit.records), record, reservation)
+            unit.reservations = [entry] if unit.reservations is None else [*unit.reservations, entry]
         unit.records.append(record)
 
-    def attach(self, item: Blob | SessionEntry | NewRun | str) -> None:
-        """Store beside the records of this group: a blob, session messages, a child run, or a mail id now read.
+    def attach(self, item: Attachment) -> None:
+        """Store beside the records of this group: see `Attachment`.
 
         A child run that exists is left as it is. Raises what the writer failed with.
         """

@@ -7,7 +7,7 @@ CREATE TABLE runs (
   n INTEGER PRIMARY KEY,
   id TEXT NOT NULL UNIQUE,
   member TEXT, target TEXT, status TEXT, epoch INT, owner TEXT, lease_until REAL, wake_seq INT, wake_at REAL,
-  created REAL, updated REAL, parent TEXT, session TEXT, digest BLOB, cost TEXT, title TEXT, tick INT,
+  created REAL, updated REAL, parent TEXT, session TEXT, digest BLOB, cost TEXT, title TEXT, tick INT, costs BLOB,
   due REAL AS (CASE status WHEN 'suspended' THEN wake_at WHEN 'pending' THEN -1.0 WHEN 'running' THEN -1.0 END)
 );
 

@@ -1,0 +1,129 @@
+"""Accounts, cached values and versions in the file: what is done inside a unit's transaction, and what is asked later.
+
+The functions take a database in a transaction. Every write to an account goes through them, so the order in which
+transactions commit is the order in which money moves.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from podium.core.budgets import Amount, Balance, Charge, Crossing, Refusal, crossings, refused
+from podium.core.codec import encode
+from podium.ports import CacheEntry, CacheSize, Reservation, Settlement, Spending, Version
+
+from . import sql
+from .files import Database
+
+_charges: msgspec.msgpack.Decoder[tuple[Charge, ...]] = msgspec.msgpack.Decoder(tuple[Charge, ...])
+
+
+def reserve(db: Database, number: int, reservation: Reservation) -> None:
+    """Hold what is asked on every account, or leave in the reservation which refuses."""
+    db.need("ledger")
+    asked = reservation.amount
+    reservation.refusal = _refusal(db, reservation)
+    if reservation.refusal is not None:
+        return
+    for charge in reservation.charges:
+        db.execute(sql.HOLD, (charge.scope, asked.usd, asked.tokens, asked.calls))
+    row = (number, reservation.key, reservation.attempt, asked.usd, asked.tokens, asked.calls)
+    db.execute(sql.KEEP_HOLD, (*row, encode(reservation.charges)))
+
+
+def settle(db: Database, number: int, settlement: Settlement) -> None:
+    """Let go what a call held, and spend what it used."""
+    name = (number, settlement.key, settlement.attempt)
+    found = db.execute(sql.FIND_HOLD, name).fetchone() if db.has("ledger") else None
+    if found is None:
+        return
+    held = Amount(*found[:3])
+    charges = _charges.decode(found[3])
+    for charge in charges:
+        db.execute(sql.LET_GO, (charge.scope, held.usd, held.tokens, held.calls))
+    db.execute(sql.DROP_HOLD, name)
+    settlement.crossed = spend(db, charges, held if settlement.amount is None else settlement.amount)
+
+
+def over(db: Database, number: int) -> None:
+    """A run has ended: what it still holds may have been used. Its own account is closed."""
+    if db.has("ledger"):
+        for key, attempt in db.execute(sql.HOLDS, (number,)).fetchall():
+            settle(db, number, Settlement(key, attempt, None))
+        db.execute(sql.CLOSE_ACCOUNT, (number,))
+
+
+def spend(db: Database, charges: tuple[Charge, ...], amount: Amount) -> list[Crossing]:
+    """Add to accounts; the limits that were passed."""
+    found: list[Crossing] = []
+    for charge in charges:
+        row = db.execute(sql.ACCOUNT, (charge.scope,)).fetchone()
+        before = Amount(*row[:3]) if row else Amount()
+        db.execute(sql.SPEND, (charge.scope, amount.usd, amount.tokens, amount.calls))
+        after = Amount(before.usd + amount.usd, before.tokens + amount.tokens, before.calls + amount.calls)
+        found += crossings(charge, before, after)
+    return found
+
+
+def report(db: Database, spending: Spending, amount: Amount, charges: tuple[Charge, ...]) -> list[Crossing]:
+    """Keep a report of spending outside runs, and add it to accounts."""
+    db.need("ledger")
+    db.execute(sql.REPORT, (spending.at, spending.session, encode(spending.row)))
+    return spend(db, charges, amount)
+
+
+def balances(rows: list[tuple[str, int, int, int, int, int, int]]) -> list[Balance]:
+    """Accounts from their rows."""
+    return [Balance(row[0], Amount(*row[1:4]), Amount(*row[4:7])) for row in rows]
+
+
+def _refusal(db: Database, reservation: Reservation) -> Refusal | None:
+    for charge in reservation.charges:
+        row = db.execute(sql.ACCOUNT, (charge.scope,)).fetchone() or (0,) * 6
+        found = refused(charge, Amount(*row[:3]), Amount(*row[3:]), reservation.amount)
+        if found is not None:
+            return found
+    return None
+
+
+# ------------------------------------------------------------------------------------------------------------- cache
+
+
+def put(db: Database, entry: CacheEntry) -> int:
+    """Keep a value, in the room of those longest unused; about how many bytes were written."""
+    db.need("cache")
+    total = int(db.execute(sql.CACHE_TOTAL).fetchone()[0])
+    known = db.execute(sql.CACHE_LENGTH, (entry.key,)).fetchone()
+    if known is not None:
+        db.execute(sql.CACHE_DROP, (entry.key,))
+        total -= known[0]
+    if len(entry.data) <= entry.limit:
+        while total + len(entry.data) > entry.limit:
+            key, length = db.execute(sql.CACHE_OLDEST).fetchone()
+            db.execute(sql.CACHE_DROP, (key,))
+            total -= length
+        db.execute(sql.CACHE_PUT, (entry.key, entry.data, entry.expires, entry.at))
+        total += len(entry.data)
+    db.execute(sql.CACHE_COUNT, (total,))
+    return len(entry.data)
+
+
+def clear(db: Database) -> CacheSize:
+    """Forget every cached value; how much it was."""
+    if not db.has("cache"):
+        return CacheSize(0, 0)
+    size = CacheSize(*db.execute(sql.CACHE_SIZE).fetchone())
+    db.execute(sql.CACHE_CLEAR)
+    db.execute(sql.CACHE_COUNT, (0,))
+    return size
+
+
+# ---------------------------------------------------------------------------------------------------------- versions
+
+
+def add_version(db: Database, subject: str, data: bytes, at: float, by: str, note: str) -> Version:
+    """Add the next version of a subject."""
+    db.need("versions")
+    number = int(db.execute(sql.NEXT_VERSION, (subject,)).fetchone()[0])
+    db.execute(sql.ADD_VERSION, (subject, number, data, at, by, note))
+    return Version(subject, number, data, at, by, note)
