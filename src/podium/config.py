@@ -22,6 +22,7 @@ STORE = ".podium/podium.db"
 _MEMORY = frozenset({":memory:", "memory:", "memory://"})
 _SQLITE = "sqlite:///"
 _TEXTS = ("store", "model", "base_url")
+_TABLES = ("budgets", "prices")
 _MOST = 1 << 20
 """Bytes of a configuration file that are read."""
 
@@ -36,6 +37,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     base_url: str | None = None
     """The address of a server that speaks Chat Completions."""
     limits: Limits = Limits()
+    budgets: dict[str, Any] = {}
+    """Budgets by scope, as `[budgets]` holds them."""
+    prices: dict[str, Any] = {}
+    """Prices by model name, US dollars per million tokens, as `[prices]` holds them."""
     file: str = ""
     """The file that was read; empty when there was none."""
 
@@ -91,9 +96,11 @@ def _from_file(file: Path, values: dict[str, Any], limits: dict[str, float | int
         raise ConfigurationError(f"{file} is not valid TOML: {error}") from error
     except OSError as error:
         raise ConfigurationError(f"{file} cannot be read: {error.strerror or error}") from error
-    unknown = sorted(set(table) - {*_TEXTS, "limits"})
+    unknown = sorted(set(table) - {*_TEXTS, *_TABLES, "limits"})
     if unknown:
-        raise ConfigurationError(f"{file}: unknown {_listed(unknown)}; known are {', '.join(_TEXTS)} and [limits]")
+        raise ConfigurationError(
+            f"{file}: unknown {_listed(unknown)}; known are {', '.join(_TEXTS)}, [limits], [budgets] and [prices]"
+        )
     for name in _TEXTS:
         if name in table:
             if not isinstance(table[name], str) or not table[name]:
@@ -101,6 +108,7 @@ def _from_file(file: Path, values: dict[str, Any], limits: dict[str, float | int
             values[name] = table[name]
     if "store" in values:
         values["store"] = _beside(file, values["store"])
+    _tables(file, table, values)
     section: object = table.get("limits", {})
     if not isinstance(section, dict):
         raise ConfigurationError(f"{file}: limits is a table: write [limits] and its values below it")
@@ -112,6 +120,14 @@ def _from_file(file: Path, values: dict[str, Any], limits: dict[str, float | int
         )
     for name, value in entries.items():
         limits[name] = _limit(f"{file}: limits.{name}", name, value)
+
+
+def _tables(file: Path, table: dict[str, Any], values: dict[str, Any]) -> None:
+    for name in _TABLES:
+        if name in table:
+            if not isinstance(table[name], dict):
+                raise ConfigurationError(f"{file}: {name} is a table: write [{name}] and its values below it")
+            values[name] = table[name]
 
 
 def _from_environment(environ: Mapping[str, str], values: dict[str, Any], limits: dict[str, float | int]) -> None:

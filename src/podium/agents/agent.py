@@ -13,9 +13,10 @@ import msgspec
 from typing_extensions import TypeVar
 
 from podium.core.actions import Action, CallModel, CallTool, Retry
+from podium.core.choices import Choice
 from podium.core.codec import content_digest, digest_of, encode
 from podium.core.conversation import result_part, result_text
-from podium.core.errors import Aborted, ConfigurationError, Exhausted, InvalidOutput
+from podium.core.errors import Aborted, BudgetExceeded, ConfigurationError, Exhausted, InvalidOutput
 from podium.core.messages import (
     Message,
     ModelRequest,
@@ -51,6 +52,8 @@ class AgentConfig(msgspec.Struct, frozen=True, array_like=True):
     output: OutputSpec | None
     max_iterations: int
     output_retries: int = 2
+    chosen: int = 0
+    """The version of the model that was chosen in place of the agent's own; 0 for its own."""
 
 
 _config = msgspec.msgpack.Decoder(AgentConfig)
@@ -63,6 +66,8 @@ class Agent(Runnable[Output], Generic[Deps, Output]):
     tools it may call. `output` is the type of its answer: `str`, a Pydantic model or any other type; an answer that
     does not fit is sent back with the error at most `output_retries` times. `history` bounds how many messages of its
     session it is shown. `timeout` is in seconds for one call of the agent, `retry` is for transient model failures.
+    `cache` is for how many seconds an equal request to its model may be answered with the reply it had before, at no
+    cost; None is not at all.
     An agent is not changed after it is made; `replace(...)` gives a changed copy.
     """
 
@@ -83,6 +88,7 @@ class Agent(Runnable[Output], Generic[Deps, Output]):
         settings: Settings | None = None,
         timeout: float | None = None,
         retry: Retry | None = None,
+        cache: float | None = None,
     ) -> None:
         if not name:
             raise ConfigurationError("an agent needs a name")
@@ -102,6 +108,7 @@ class Agent(Runnable[Output], Generic[Deps, Output]):
         self.settings = settings or Settings()
         self.timeout = timeout
         self.retry = retry or Retry()
+        self.cache = cache
         self.grants = frozenset(self.tools)
         self._output: OutputType[Output] = output_type(output)
         self._pin: tuple[str, bytes] | None = None
@@ -127,6 +134,7 @@ class Agent(Runnable[Output], Generic[Deps, Output]):
             "settings": self.settings,
             "timeout": self.timeout,
             "retry": self.retry,
+            "cache": self.cache,
         }
         return Agent(**{**own, **changes})
 
@@ -154,8 +162,14 @@ class Agent(Runnable[Output], Generic[Deps, Output]):
             self.output_retries,
         )
 
-    def pin(self) -> tuple[str, bytes]:
-        """The address and the bytes of the configuration."""
+    def pin(self, choice: Choice | None = None) -> tuple[str, bytes]:
+        """The address and the bytes of the configuration, with the model that was chosen for it."""
+        if choice is not None:
+            own = self.config()
+            settings = choice.model.settings or own.settings
+            changed = msgspec.structs.replace(own, model=choice.model.model, settings=settings, chosen=choice.number)
+            content = encode(changed)
+            return content_digest(content), content
         if self._pin is None:
             content = encode(self.config())
             self._pin = (content_digest(content), content)
@@ -207,7 +221,12 @@ class Agent(Runnable[Output], Generic[Deps, Output]):
         text = ""
         for _ in range(config.max_iterations):
             turn = ctx.scope("turn")
-            reply = await self._ask(turn, form, transcript)
+            try:
+                reply = await self._ask(turn, form, transcript)
+            except Exhausted as error:
+                if error.partial is None:
+                    error.partial = text or None  # what was reached before a budget ended it
+                raise
             calls = reply.message.tool_calls
             text = reply.message.text or text
             if calls:
@@ -233,7 +252,7 @@ class Agent(Runnable[Output], Generic[Deps, Output]):
         config = form.config
         request = ModelRequest(transcript.view(), config.tools, config.settings, config.output, self.name)
         receipt: Receipt = await turn.perform(
-            CallModel(form.model, request, transcript, form.digest, self.retry, config.settings.timeout)
+            CallModel(form.model, request, transcript, form.digest, self.retry, config.settings.timeout, self.cache)
         )
         if receipt.error is not None:
             raise receipt.error
@@ -252,7 +271,7 @@ class Agent(Runnable[Output], Generic[Deps, Output]):
         for call, step in zip(calls, steps, strict=True):
             receipt: Receipt = await step
             error = receipt.error
-            if isinstance(error, Aborted):
+            if isinstance(error, Aborted | BudgetExceeded):
                 raise error
             value = self._shown(call, receipt.value)
             results.append(result_part(call, value, None if error is None else error.failure))
@@ -284,7 +303,8 @@ class _Form:
     def __init__(self, config: AgentConfig, model: Model | str | None) -> None:
         self.config = config
         # A model given as an object cannot be pinned; a name can.
-        self.model: Model | str = model if model is not None and not isinstance(model, str) else config.model
+        own = config.model if model is None or config.chosen else model
+        self.model: Model | str = config.model if isinstance(own, str) else own
         self.system: Message = system(config.system)
         self.digest = digest_of((config.model, config.tools, config.settings, config.output))
 

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
 import random
 import secrets
 import time
-from collections.abc import AsyncGenerator, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar, cast
@@ -19,6 +21,8 @@ import msgspec
 
 from podium import targets
 from podium.agents.member import RunOptions
+from podium.core.budgets import Alert, Budget, Charge
+from podium.core.budgets import budget as budget_of
 from podium.core.codec import digest_of, encode
 from podium.core.deltas import Transient
 from podium.core.errors import ConfigurationError, NestedRun, RunBusy, RunConflict, RunError, RunNotFound
@@ -39,12 +43,18 @@ from podium.runtime.streams import Stream
 from podium.schema import dump
 from podium.stores.owner import this_owner
 
+from .budgets import BudgetBook
+from .choices import ModelChoices
+from .costs import AgentCostTracker
 from .loops import background_loop, running_loop
 from .opening import open_store
 from .outcomes import Outcomes
+from .pricing import Pricing
 from .sessions import Session, session_of
 
 T = TypeVar("T")
+
+_log = logging.getLogger("podium")
 
 _inside: contextvars.ContextVar[str] = contextvars.ContextVar("podium_run", default="")
 """The run whose member (or tool) the present code belongs to: only to answer a nested `run` with its remedy."""
@@ -55,7 +65,10 @@ class Podium:
 
     `url` is `":memory:"` (nothing is kept), `"sqlite:///path.db"` or a plain path. `members` are those that may be
     resumed by name; `tools` those that plain members may call by name; `model` is the default for agents without one.
-    Use it as an async context manager.
+    `budgets` maps scopes (`all`, `run`, `agent:NAME`, `session:ID`, `tenant:ID`, `*` for each) to a Budget or to US
+    dollars; `prices` maps model names to a Price or a table of US dollars per million tokens. `cost_callback(agent,
+    cost)` is called for every paid call, `on_alert(alert)` when a budget is nearly used up. Use it as an async context
+    manager.
     """
 
     def __init__(
@@ -70,6 +83,10 @@ class Podium:
         clock: Clock | None = None,
         store: Store | None = None,
         limits: Limits | None = None,
+        budgets: Mapping[str, Any] | None = None,
+        prices: Mapping[str, Any] | None = None,
+        cost_callback: Callable[[str, Decimal], Any] | None = None,
+        on_alert: Callable[[Alert], Any] | None = None,
         keep: int | None = None,
     ) -> None:
         self.url = str(url)
@@ -79,6 +96,11 @@ class Podium:
         self.tools: dict[str, Tool] = {tool.name: tool for tool in tools}
         self.default_model = model
         self._base_url = base_url
+        self._prices = Pricing(prices)
+        self.budgets = BudgetBook(budgets, lambda: self.store, self.clock, on_alert)
+        self.costs = AgentCostTracker(lambda: self.store, self.clock, self.budgets, self._prices)
+        self.choices = ModelChoices(lambda: self.store, self.clock)
+        self._cost_callback = cost_callback
         self._models: dict[str, Model] = {}
         self._members: dict[str, Member] = {member.name: member for member in members}
         self._named = frozenset(self._members)
@@ -113,6 +135,8 @@ class Podium:
             "model": found.model,
             "base_url": found.base_url,
             "limits": found.limits,
+            "budgets": found.budgets,
+            "prices": found.prices,
         }
         return cls(**{**described, **options})
 
@@ -139,7 +163,13 @@ class Podium:
             new_run=self._register,
             woken=self._wake,
             dump=dump,
+            prices=self._prices,
+            budgets=self.budgets.policy,
+            choices=self.choices.current,
+            alert=self.budgets.alert,
+            paid=None if self._cost_callback is None else self._paid,
         )
+        await self.choices.refresh()
         self._driver = Driver(services)
         self._desk = Desk(store, self.clock, self._posted)
         self._dispatcher = LocalDispatcher(
@@ -218,7 +248,7 @@ class Podium:
             message_history=message_history,
             timeout=timeout,
         )
-        _not_yet(budget=budget, queue=queue)
+        _not_yet(queue)
         await self.open()
         row, fresh = await self._accept(member, input, options)
         try:
@@ -232,7 +262,6 @@ class Podium:
         """Run a member until it is over or waits for somebody. See `member.run`."""
         options = options or RunOptions()
         _not_nested("run")
-        _not_yet(budget=options.budget, queue=None)
         await self.open()
         row, fresh = await self._accept(member, input, options)
         if fresh is None:
@@ -265,7 +294,6 @@ class Podium:
         """Run a member and yield every record and delta. See `member.stream`."""
         options = options or RunOptions()
         _not_nested("stream")
-        _not_yet(budget=options.budget, queue=None)
         await self.open()
         row, fresh = await self._accept(member, input, options)
         driver = _opened(self._driver)
@@ -328,19 +356,29 @@ class Podium:
         )
 
     async def fork(
-        self, run_id: str, *, at: str, member: Member | None = None, effects: str = "hold", new_id: str | None = None
+        self,
+        run_id: str,
+        *,
+        at: str,
+        member: Member | None = None,
+        effects: str = "hold",
+        new_id: str | None = None,
+        budget: Any = None,
     ) -> Handle:
         """A new run that shares this one's history up to the step `at`, which it performs anew.
 
         Copied receipts cost nothing. Waits and approvals are not copied. With `effects="hold"` every idempotent or
-        write action after the cut waits for a person; `"allow"` lets them run.
+        write action after the cut waits for a person; `"allow"` lets them run. `budget` is the fork's own; without
+        one it has as much as the run had.
         """
         await self.open()
         row = await self.store.row(run_id)
         if row is None:
             raise RunNotFound(f"there is no run {run_id}")
         found = member or self.find(row)
-        new = await _fork(self.store, row, at, new_id or new_run_id(), effects, self.clock.time())
+        fresh = new_id or new_run_id()
+        charges = None if budget is None else _charges(fresh, budget_of(budget))
+        new = await _fork(self.store, row, at, fresh, effects, self.clock.time(), charges)
         self._spawn(new, found, Options())
         return Handle(self, new)
 
@@ -454,6 +492,9 @@ class Podium:
         plain = dump(input)
         digest = digest_of((member.name, plain, history))
         target = self._register(member)
+        limit = self.budgets.policy.run if options.budget is None else budget_of(options.budget)
+        if self.store.shared:
+            await self.choices.refresh()
         started = Started(
             run_id,
             member.name,
@@ -462,8 +503,9 @@ class Podium:
             target=target,
             principal=options.principal or Principal(),
             session=options.session or "",
-            deadline=None if options.timeout is None else now + options.timeout,
+            deadline=_deadline(now, options.timeout, limit),
             history=history,
+            charges=_charges(run_id, limit),
         )
         new = NewRun(run_id, member.name, target, (encode_record(started),), now, "", options.session or "", digest)
         self._starting.add(run_id)
@@ -584,6 +626,14 @@ class Podium:
             if not future.done():
                 future.set_result(None)
 
+    def _paid(self, agent: str, cost: str) -> None:
+        """Tell whoever wants to know that a call was paid; a listener's own error is logged, not raised."""
+        if self._cost_callback is not None:
+            try:
+                self._cost_callback(agent, Decimal(cost))
+            except Exception:  # noqa: BLE001  (a listener must not end the run that told it)
+                _log.exception("cost_callback failed for %s of agent %s", cost, agent)
+
     def _model(self, name: str) -> Model:
         """A model by name; the app's default for an empty one."""
         if not name:
@@ -605,6 +655,17 @@ class Podium:
         return model
 
 
+def _charges(run_id: str, limit: Budget | None) -> tuple[Charge, ...]:
+    charge = None if limit is None else limit.charge(f"run:{run_id}")
+    return () if charge is None else (charge,)
+
+
+def _deadline(now: float, timeout: float | None, limit: Budget | None) -> float | None:
+    """When a run's time is over: after its timeout or the seconds of its budget, whatever is sooner."""
+    given = [seconds for seconds in (timeout, None if limit is None else limit.seconds) if seconds is not None]
+    return now + min(given) if given else None
+
+
 def new_run_id() -> str:
     """A fresh run id: sorts by time (milliseconds), then chance."""
     return f"run-{int(time.time() * 1000):011x}{secrets.token_hex(4)}"
@@ -624,9 +685,7 @@ def _not_nested(called: str) -> None:
         )
 
 
-def _not_yet(*, budget: Any, queue: str | None) -> None:
-    if budget is not None:
-        raise ConfigurationError("budgets come with the next release; leave budget= out")
+def _not_yet(queue: str | None) -> None:
     if queue is not None:
         raise ConfigurationError("queues come with a later release; leave queue= out")
 

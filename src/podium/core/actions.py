@@ -55,6 +55,8 @@ class CallModel(msgspec.Struct, frozen=True, gc=False):
     """Digest of everything in the request but its messages, so that it need not be hashed again each turn."""
     retry: Retry = Retry()
     timeout: float | None = None
+    cache: float | None = None
+    """For how many seconds an equal request may be answered with the same reply; None is not at all."""
 
 
 class CallTool(msgspec.Struct, frozen=True, gc=False):

@@ -96,7 +96,7 @@ class Facts:
             self.usage += record.usage
         cost = record.cost
         if cost is None:
-            if began is not None and began.reserved is not None and record.outcome is Outcome.UNKNOWN:
+            if began is not None and began.reserved is not None and record.error is not None:
                 self._lost(began, record.at, began.reserved)
                 return
             self.unpriced += 1
@@ -119,7 +119,7 @@ class Facts:
     def retried(self, record: Retried, began: Began | None) -> None:
         """Fold in a failed attempt."""
         self.seq += 1
-        if record.cost is None and record.uncertain in (None, "0"):
+        if record.cost is None and record.uncertain is None:
             self.unpriced += 1
         elif record.cost is not None and record.cost != "0":
             self.cost += Decimal(record.cost)
@@ -133,6 +133,7 @@ class Facts:
     def _lost(self, began: Began | None, at: float, reserved: str) -> None:
         """A call whose outcome nobody knows may have cost what was reserved for it."""
         if reserved == "0":
+            self.unpriced += 1
             return
         self.uncertain += Decimal(reserved)
         if began is not None:

@@ -8,7 +8,7 @@ can still be shown. Compaction starts a new transcript with a new base.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import msgspec
@@ -51,13 +51,15 @@ class Transcript:
     (and its forks) a key stands for one content.
     """
 
-    __slots__ = ("_digest", "_messages", "_origins", "_unhashed", "previous")
+    __slots__ = ("_digest", "_measured", "_messages", "_origins", "_size", "_unhashed", "previous")
 
     def __init__(self) -> None:
         self._messages: list[Message] = []
         self._digest = b"\0" * DIGEST_BYTES
         self._unhashed: list[bytes] = []
         self._origins: list[Origin] = []
+        self._measured = 0
+        self._size = 0
         self.previous = 0
         """Sequence number of the `Began` of the last call made with this transcript; 0 before the first."""
 
@@ -85,6 +87,14 @@ class Transcript:
             self._digest = hashlib.blake2b(data, digest_size=DIGEST_BYTES).digest()
             self._unhashed.clear()
         return self._digest
+
+    def size(self, measure: Callable[[Message], int]) -> int:
+        """The sum of `measure` over all messages so far; each is measured once, so always by the same function."""
+        messages = self._messages
+        while self._measured < len(messages):
+            self._size += measure(messages[self._measured])
+            self._measured += 1
+        return self._size
 
     def view(self) -> Messages:
         """The messages so far; later additions do not show in it."""

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from podium.core.errors import ContextTooLong
 from podium.core.messages import AnyPart, Message, ModelRequest, Reply, Text, ToolCall, ToolSpec
+from podium.core.prices import FREE_PRICE
 from podium.core.usage import Usage
 from podium.ports import Emitter
 
@@ -41,6 +42,7 @@ class OfflineModel:
     """
 
     name = "offline"
+    price = FREE_PRICE
 
     def __repr__(self) -> str:
         return "OfflineModel()"

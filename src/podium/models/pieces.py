@@ -2,38 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterable
 
-from podium.core.deltas import TextDelta, ThinkingDelta, ToolCallDelta
+from podium.core.deltas import deltas_of
 from podium.core.messages import AnyPart, Message, Reply, Text, Thinking, ToolCall, ToolResult
 from podium.ports import Emitter
-
-PIECES = 8
-"""At most this many deltas for one text."""
-
-
-def pieces_of(text: str) -> list[str]:
-    """`text` cut between words into at most `PIECES` pieces; joined they are the text."""
-    words = re.findall(r"\s*\S+\s*$|\s*\S+|\s+$", text)
-    size = -(-len(words) // PIECES) or 1
-    return ["".join(words[start : start + size]) for start in range(0, len(words), size)]
 
 
 def emit_reply(reply: Reply, emit: Emitter) -> None:
     """Hand on a finished reply as deltas with the offsets that streaming would have given them."""
-    offsets = {Text: 0, Thinking: 0}
-    calls = 0
-    for part in reply.message.parts:
-        if isinstance(part, Text | Thinking):
-            make = TextDelta if isinstance(part, Text) else ThinkingDelta
-            for piece in pieces_of(part.text):
-                emit(make(piece, offset=offsets[type(part)]))
-                offsets[type(part)] += len(piece)
-        elif isinstance(part, ToolCall):
-            emit(ToolCallDelta(calls, part.name, json.dumps(part.args, ensure_ascii=False, default=str)))
-            calls += 1
+    for delta in deltas_of(reply):
+        emit(delta)
 
 
 def estimate_tokens(parts: Iterable[AnyPart]) -> int:

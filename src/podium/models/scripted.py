@@ -8,7 +8,8 @@ Two agents that call it side by side have no such order; give them a function of
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from decimal import Decimal
 from typing import Any, TypeAlias, cast
 
 import msgspec
@@ -16,7 +17,8 @@ import msgspec
 from podium.core.codec import digest_of
 from podium.core.errors import ConfigurationError, UnexpectedCall
 from podium.core.messages import AnyPart, Message, ModelRequest, Part, Reply, Text, ToolCall, assistant
-from podium.core.usage import Usage
+from podium.core.prices import FREE_PRICE, Price
+from podium.core.usage import FREE, Usage
 from podium.ports import Emitter
 
 from .pieces import emit_reply, estimate_tokens
@@ -37,13 +39,16 @@ class ScriptedModel:
     """A model that follows `script`: a list of answers, or a function (sync or async) from request to answer.
 
     A list is indexed by the number of this model's finished calls in the run. `.requests` holds the requests seen, in
-    order. Token counts are estimates, the cost is 0. The name of a list script ends with a digest of the list, so that
-    two scripts in one run do not count each other's calls, and is the same in another process.
+    order. Token counts are estimates. Answers cost nothing unless `price` says otherwise; a whole `Reply` costs what it
+    says. The name of a list script ends with a digest of the list, so that two scripts in one run do not count each
+    other's calls, and is the same in another process.
 
     Raises ConfigurationError for a script or an answer of another kind.
     """
 
-    def __init__(self, script: Script, name: str = "scripted") -> None:
+    def __init__(self, script: Script, name: str = "scripted", *, price: Price | None = None) -> None:
+        self.price: Price | None = price or FREE_PRICE
+        self._priced = price is not None
         self.requests: list[ModelRequest] = []
         self._function: Callable[[ModelRequest], Any] | None = None
         self._steps: list[Reply | BaseException | type[BaseException]] = []
@@ -61,6 +66,8 @@ class ScriptedModel:
         answers = list(script)
         self._steps = [_step(answer) for answer in answers]
         self._whole = frozenset(index for index, answer in enumerate(answers) if isinstance(answer, Reply))
+        if price is None:
+            self.price = _stated(self._steps[index] for index in self._whole)
         self.name = f"{name}-{_digest(answers)}"
 
     def __repr__(self) -> str:
@@ -93,10 +100,19 @@ class ScriptedModel:
             # The same exception may be raised many times; each begins with a fresh traceback.
             raise step.with_traceback(None) if isinstance(step, BaseException) else step
         if not whole:
-            step = _counted(step, request)
+            step = _counted(step, request, None if self._priced else "0")
+        elif function is not None and not self._priced:
+            self._learn(step)
         if emit is not None:
             emit_reply(step, emit)
         return step
+
+    def _learn(self, reply: Reply) -> None:
+        """A function's own replies tell what the next ones may cost, or that nobody knows."""
+        if reply.cost is None:
+            self.price = None
+        elif self.price is not None and Decimal(reply.cost) > self.price.request:
+            self.price = Price(input=FREE, output=FREE, request=Decimal(reply.cost))
 
     def finish(self) -> None:
         """Raises AssertionError if a step of the list was not used in this process, or a call came past its end."""
@@ -120,6 +136,15 @@ class ScriptedModel:
         )
         self._refused.append(message)
         return UnexpectedCall(message, index=index, steps=len(self._steps))
+
+
+def _stated(replies: Iterable[Reply | BaseException | type[BaseException]]) -> Price | None:
+    """The most that a script's own replies cost, as a price per call; None when one of them does not say."""
+    costs = [reply.cost for reply in replies if isinstance(reply, Reply)]
+    if None in costs:
+        return None
+    most = max((Decimal(cost) for cost in costs if cost is not None), default=FREE)
+    return Price(input=FREE, output=FREE, request=most) if most else FREE_PRICE
 
 
 def _step(answer: object) -> Reply | BaseException | type[BaseException]:
@@ -161,13 +186,13 @@ def _reply(message: Message) -> Reply:
     return Reply(message, Usage(0, estimate_tokens(message.parts)), finish, None, "0")
 
 
-def _counted(reply: Reply, request: ModelRequest) -> Reply:
+def _counted(reply: Reply, request: ModelRequest, cost: str | None) -> Reply:
     """The reply with an estimate of the input. Only the last message is measured: the whole conversation at each call
     would make a long run quadratic."""
     messages = request.messages
     count = len(messages)
     given = 4 * count + (estimate_tokens(messages[-1].parts) if count else 0)
-    return Reply(reply.message, Usage(given, reply.usage.output_tokens), reply.finish, reply.model, "0")
+    return Reply(reply.message, Usage(given, reply.usage.output_tokens), reply.finish, reply.model, cost)
 
 
 def _digest(answers: list[Answer]) -> str:

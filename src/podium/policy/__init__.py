@@ -5,7 +5,8 @@ anything, and nothing here knows how a hold is waited for.
 """
 
 from .approvals import approvals
+from .budgets import Budgets
 from .gate import Chain, default_gate
 from .permissions import permissions
 
-__all__ = ["Chain", "approvals", "default_gate", "permissions"]
+__all__ = ["Budgets", "Chain", "approvals", "default_gate", "permissions"]

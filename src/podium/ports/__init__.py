@@ -11,7 +11,7 @@ from .clock import Clock, Timer
 from .gate import Allow, Check, Deny, Gate, HoldFor, Proposal, Rewrite, Verdict
 from .ledger import Ledger, Reservation, RunCosts, Settlement, Spending
 from .members import Context, History, Member, Receipt, Step
-from .models import Emitter, Model
+from .models import Emitter, Fallback, Model
 from .shelf import Cache, CacheEntry, CacheSize, CacheUse, Version, Versions
 from .store import (
     Attachment,
@@ -49,6 +49,7 @@ __all__ = [
     "Dispatcher",
     "Effect",
     "Emitter",
+    "Fallback",
     "Gate",
     "History",
     "HoldFor",

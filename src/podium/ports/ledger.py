@@ -40,7 +40,7 @@ class Reservation:
 class Settlement:
     """The end of a reservation: what was held is let go, and `amount` is spent.
 
-    None spends all that was held: nobody knows what the call used. `crossed` is filled when the group is durable: the
+    None spends all that was held: nobody knows what the call used. `crossed` is filled when the group is written: the
     limits whose reported part this call used up. Settling what is not held changes nothing.
     """
 
@@ -48,7 +48,7 @@ class Settlement:
 
     def __init__(self, key: str, attempt: int, amount: Amount | None) -> None:
         self.key, self.attempt, self.amount = key, attempt, amount
-        self.crossed: list[Crossing] = []
+        self.crossed: list[Crossing] | None = None
 
 
 class RunCosts(msgspec.Struct, frozen=True):

@@ -172,7 +172,8 @@ async def _pin(run: Run, step: Step, member: Any) -> tuple[bytes | None, str]:
     pin = getattr(member, "pin", None)
     if pin is None:
         return None, ""
-    address, content = pin()
+    choice = run.services.choices(member.name)
+    address, content = pin() if choice is None else pin(choice)
     past = step.past
     known = run.facts.pins.get(member.name)
     if past is not None and past.began is not None and past.began.version:

@@ -128,9 +128,17 @@ class RunContext:
         return self._value(CallTool(tool.name, given, tool))
 
     def model(
-        self, request: ModelRequest | Sequence[Message] | str, *, model: Model | str, timeout: float | None = None
+        self,
+        request: ModelRequest | Sequence[Message] | str,
+        *,
+        model: Model | str,
+        timeout: float | None = None,
+        cache: float | None = None,
     ) -> Awaitable[Reply]:
-        """Ask a model. Messages that continue this scope's last request are journaled as additions to it."""
+        """Ask a model. Messages that continue this scope's last request are journaled as additions to it.
+
+        `cache` is for how many seconds an equal request may be answered with the same reply; None is not at all.
+        """
         if isinstance(request, str):
             request = ModelRequest((user(request),))
         elif not isinstance(request, ModelRequest):
@@ -144,7 +152,7 @@ class RunContext:
         form = digest_of((name, request.tools, request.settings, request.output))
         request = ModelRequest(transcript.view(), request.tools, request.settings, request.output, frame.subject)
         retry = self._run.services.retry
-        return self._value(CallModel(model, request, transcript, form, retry, timeout))
+        return self._value(CallModel(model, request, transcript, form, retry, timeout, cache))
 
     def ask(
         self,

@@ -224,7 +224,9 @@ class Driver:
         run.ending = failure
         now = self._services.clock.time()
         run.note(Finished(status, now, error=failure))
-        await run.writer.transition(Transition(status, None, release=True, cost=str(run.facts.cost)))
+        await run.writer.transition(
+            Transition(status, None, release=True, cost=str(run.facts.cost), costs=run.facts.costs.rows())
+        )
         run.closed = True
         if run.started.parent:
             await self._tell_parent(run, status, output, failure, now)
@@ -307,7 +309,14 @@ class _Suspension:
             run.next_due_at = run.next_due()
             run.note(Suspended(now, run.next_due_at))
             self._done = await run.writer.transition(
-                Transition(Status.SUSPENDED, run.next_due_at, release=True, unless_mail=True, cost=str(run.facts.cost))
+                Transition(
+                    Status.SUSPENDED,
+                    run.next_due_at,
+                    release=True,
+                    unless_mail=True,
+                    cost=str(run.facts.cost),
+                    costs=run.facts.costs.rows(),
+                )
             )
         except (StoreError, LeaseLost) as error:
             run.fail(error)

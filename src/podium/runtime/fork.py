@@ -11,6 +11,7 @@ from typing import cast
 import msgspec
 
 from podium.core import keys
+from podium.core.budgets import Charge
 from podium.core.codec import decode
 from podium.core.errors import ConfigurationError
 from podium.core.records import Began, Ended, Held, Record, Retried, Started, encode_record
@@ -19,8 +20,19 @@ from podium.core.transcript import FromSteps, Origin
 from podium.ports import NewRun, RunRow, Store
 
 
-async def fork(store: Store, row: RunRow, at: str, new_id: str, effects: str, now: float) -> str:
-    """Create the fork of a run at the step `at`; its id. Raises ConfigurationError for an unknown step."""
+async def fork(
+    store: Store,
+    row: RunRow,
+    at: str,
+    new_id: str,
+    effects: str,
+    now: float,
+    charges: tuple[Charge, ...] | None = None,
+) -> str:
+    """Create the fork of a run at the step `at`; its id. `charges` are its budgets: None is those of the run, anew.
+
+    Raises ConfigurationError for an unknown step.
+    """
     if effects not in {"hold", "allow"}:
         raise ConfigurationError(f"effects must be 'hold' or 'allow', not {effects!r}")
     records = await store.read(row.id)
@@ -42,6 +54,7 @@ async def fork(store: Store, row: RunRow, at: str, new_id: str, effects: str, no
         effects=effects,
         session=session,
         parent="",
+        charges=_own(started, new_id) if charges is None else charges,
         deadline=None if started.deadline is None else now + (started.deadline - started.at),
     )
     known = await store.session(row.session) if row.session else None
@@ -61,6 +74,14 @@ async def fork(store: Store, row: RunRow, at: str, new_id: str, effects: str, no
     if await store.create(new) is None:
         raise ConfigurationError(f"a run {new_id} exists already: choose another id")
     return new_id
+
+
+def _own(started: Started, new_id: str) -> tuple[Charge, ...]:
+    """A run's own budget for another run. That of a run above it is not for a fork, which has none above it."""
+    own = f"run:{started.run}"
+    return tuple(
+        msgspec.structs.replace(charge, scope=f"run:{new_id}") for charge in started.charges if charge.scope == own
+    )
 
 
 def _prefix(records: list[Record], at: str) -> list[Record]:
@@ -93,7 +114,9 @@ def _prefix(records: list[Record], at: str) -> list[Record]:
 
 
 def _renumbered(record: Began, numbers: dict[int, int]) -> Began:
-    """A `Began` whose references name the copies."""
+    """A `Began` whose references name the copies. Nothing is reserved for it: it costs nothing."""
+    if record.reserved is not None:
+        record = msgspec.structs.replace(record, reserved=None)
     if not record.added and not record.previous:
         return record
     added: list[Origin] = []

@@ -1,26 +1,41 @@
 """Model calls: journaled before they are made, retried when the failure may pass, and settled once.
 
 What is stored of a request is its digest, the previous call of the same conversation, and where the messages added
-since then come from. Attempts that failed are records of their own, so that what they cost is not lost.
+since then come from. Attempts that failed are records of their own, so that what they cost is not lost. A model may be
+a chain of several (`FallbackModel`): each attempt then names the one it asks, and an error of a kind the chain answers
+for makes the next attempt ask the next.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import cast
 
 import msgspec
 
-from podium.core.actions import CallModel, Kind
-from podium.core.codec import digest, encode
-from podium.core.deltas import Delta, Reset, TextDelta, ThinkingDelta, ToolCallDelta
-from podium.core.errors import ConfigurationError, ModelError, ModelTimeout, PermissionDenied, StepFailed
-from podium.core.messages import AnyPart, Message, ModelRequest, Reply, Text, ToolCall
+from podium.core.actions import CallModel, Kind, Retry
+from podium.core.budgets import Charge
+from podium.core.codec import digest
+from podium.core.deltas import Reset, deltas_of
+from podium.core.errors import (
+    ConfigurationError,
+    ModelError,
+    ModelTimeout,
+    PermissionDenied,
+    RateLimited,
+    StepFailed,
+    rebuild,
+)
+from podium.core.messages import ModelRequest, Reply
+from podium.core.money import dollars
 from podium.core.records import Began, Outcome, Retried
-from podium.ports import Deny, HoldFor, Model, Proposal
+from podium.ports import Allow, Deny, Fallback, HoldFor, Model, Proposal
 
+from . import caching, paying
 from .bounded import Blocked, Expired, at_once, rest
+from .replies import emitter, storable, with_ids
 from .run import Run, as_step_error, usage_or_none
+from .services import Rates
 from .step import FATAL, Step
 
 _decoder = msgspec.msgpack.Decoder(Reply)
@@ -40,66 +55,116 @@ class ModelPerformer:
     async def perform(self, run: Run, step: Step) -> None:
         """Make the call, again where that may help, and journal the reply."""
         action: CallModel = step.action  # pyright: ignore[reportAssignmentType]  (the table of performers is keyed by kind)
-        model: Model = run.services.model(action.model) if isinstance(action.model, str) else action.model
-        denied = _judge(run, step, model) if run.services.gate.concerns(Kind.MODEL) else None
-        if denied is not None:
-            step.finish(error=denied, rule=str(denied.data.get("rule", "")))
-            return
-        attempt = 1 if step.past is None else await _settle_earlier(run, step)
-        retry = action.retry
-        timeout = action.timeout or run.limits.model_timeout
+        route, policy = _route(run, action.model)
+        if run.services.gate.concerns(Kind.MODEL):
+            route = _allowed(run, step, route)
+            if isinstance(route, StepFailed):
+                step.finish(error=route, rule=str(route.data.get("rule", "")))
+                return
+        key = None
+        if action.cache is not None:
+            key = caching.key_of(run, action, route[0])
+            if step.past is None and await _recalled(run, step, route[0], key):
+                return
+        place, attempt = (0, 1) if step.past is None else await _settle_earlier(run, step, route, policy)
+        tries = 0
         while True:
-            began = _begin(run, step, model, attempt)
-            barrier = run.writer.barrier()
-            if barrier is not None:
-                await barrier
+            model = route[place]
+            tries += 1
+            charges = paying.charges_of(run, step)
+            rates = run.services.rates
+            ticket = None if rates is None else await _entered(rates, run, action, model)
             try:
-                reply = at_once(model.request(_request(run, action, model), _emitter(run, step.key, attempt)))
-                if type(reply) is Blocked:
-                    reply = await rest(reply, timeout, run.services.clock)
-            except asyncio.CancelledError:
-                if not run.closed:
-                    step.finish(error=_cancelled(model), outcome=Outcome.UNKNOWN, began=began, cost=None)
-                raise
-            except FATAL:
-                raise
-            except Expired:
-                error: StepFailed = ModelTimeout(f"{model.name} did not answer within {timeout:g} s")
-            except Exception as raised:  # noqa: BLE001  (a provider's or a script's own error is this attempt's outcome)
-                error = as_step_error(raised, ModelError)
-            else:
-                _settled(run, step, began, reply)
+                began = await _begin(run, step, model, attempt, charges)
+                if began is None:
+                    return
+                reply = await self._attempt(run, step, began, model, limited=bool(charges))
+                if rates is not None:
+                    _left(rates, ticket, model, reply)
+                    ticket = None
+            finally:
+                if ticket is not None and rates is not None:
+                    rates.withdraw(ticket)
+            if isinstance(reply, Reply):
+                _settled(run, step, began, model, reply, key)
                 return
-            if not error.transient or attempt >= retry.attempts:
-                step.finish(
-                    error=error, began=began, attempt=attempt, cost=error.data.get("cost", "0"), label=step.label
-                )
+            following = _following(action.retry, policy, place, len(route), reply, tries)
+            cost = paying.cost_of_failure(run, model, reply)
+            if following is None:
+                step.finish(error=reply, began=began, attempt=attempt, cost=cost, label=step.label)
                 return
-            delay = _delay(run, retry.first, retry.most, attempt, error)
-            now = run.services.clock.time()
-            run.retried(Retried(step.key, attempt, now, now + delay, error.failure), began)
-            await _pause(run, delay)
+            await _paused(run, action, began, reply, cost, tries if following == place else 0)
+            if following != place:
+                place, tries = following, 0
             attempt += 1
             if run.heard:
                 run.transient(Reset(step.key, attempt))
 
+    async def _attempt(self, run: Run, step: Step, began: Began, model: Model, *, limited: bool) -> Reply | StepFailed:
+        """Ask once: the reply, or why there is none."""
+        action: CallModel = step.action  # pyright: ignore[reportAssignmentType]
+        timeout = action.timeout or run.limits.model_timeout
+        try:
+            request = _request(run, action, model)
+            if limited:
+                request = paying.limited(request, paying.output_limit(run, request, model))
+            reply = at_once(model.request(request, emitter(run, step.key, began.attempt)))
+            if type(reply) is Blocked:
+                reply = await rest(reply, timeout, run.services.clock)
+        except asyncio.CancelledError:
+            if not run.closed:
+                error = ModelError(f"the call of {model.name} was cancelled")
+                step.finish(error=error, outcome=Outcome.UNKNOWN, began=began, attempt=began.attempt, cost=None)
+            raise
+        except FATAL:
+            raise
+        except Expired:
+            return ModelTimeout(f"{model.name} did not answer within {timeout:g} s")
+        except Exception as raised:  # noqa: BLE001  (a provider's or a script's own error is this attempt's outcome)
+            return as_step_error(raised, ModelError)
+        return cast("Reply", reply)
 
-def _request(run: Run, action: CallModel, model: Model) -> ModelRequest:
-    calls = run.facts.calls.get(model.name)
-    request = action.request
-    if not calls:
-        return request
-    return ModelRequest(request.messages, request.tools, request.settings, request.output, request.agent, calls)
+
+# --------------------------------------------------------------------------------------------------------- who is asked
 
 
-def _cancelled(model: Model) -> StepFailed:
-    return ModelError(f"the call of {model.name} was cancelled")
+def _route(run: Run, model: Model | str) -> tuple[tuple[Model, ...], Fallback | None]:
+    """The models to ask, in order, and when the next is asked: one, or those of a chain."""
+    found: Model = run.services.model(model) if isinstance(model, str) else model
+    fallback: Fallback | None = getattr(found, "fallback", None)
+    if fallback is None:
+        return (found,), None
+    return tuple([run.services.model(each) if isinstance(each, str) else each for each in fallback.chain]), fallback
 
 
-def _judge(run: Run, step: Step, model: Model) -> StepFailed | None:
-    gate = run.services.gate
+def _following(
+    retry: Retry, policy: Fallback | None, place: int, models: int, error: StepFailed, tries: int
+) -> int | None:
+    """The place of the model to ask after a failure: the same again, the next of the chain, or none."""
+    attempts = retry.attempts if policy is None or policy.attempts is None else policy.attempts
+    if error.transient and tries < attempts:
+        return place
+    if policy is not None and place + 1 < models and isinstance(error, policy.on):
+        return place + 1
+    return None
+
+
+def _allowed(run: Run, step: Step, route: tuple[Model, ...]) -> tuple[Model, ...] | StepFailed:
+    """Those of the models that the gate lets this member ask, or why there are none."""
+    denied: StepFailed | None = None
+    allowed: list[Model] = []
+    for model in route:
+        verdict = _verdict(run, step, model)
+        if verdict is None:
+            allowed.append(model)
+        elif denied is None:
+            denied = verdict
+    return tuple(allowed) if allowed or denied is None else denied
+
+
+def _verdict(run: Run, step: Step, model: Model) -> StepFailed | None:
     frame = step.scope.frame
-    verdict = gate.judge(
+    verdict = run.services.gate.judge(
         Proposal(
             kind=Kind.MODEL,
             name=model.name,
@@ -113,6 +178,8 @@ def _judge(run: Run, step: Step, model: Model) -> StepFailed | None:
             run_id=run.id,
         )
     )
+    if type(verdict) is Allow:
+        return None
     if isinstance(verdict, Deny):
         return PermissionDenied(verdict.message, rule=verdict.rule)
     if isinstance(verdict, HoldFor):
@@ -120,8 +187,48 @@ def _judge(run: Run, step: Step, model: Model) -> StepFailed | None:
     return None
 
 
-def _begin(run: Run, step: Step, model: Model, attempt: int) -> Began:
+# --------------------------------------------------------------------------------------------------------- the attempt
+
+
+async def _entered(rates: Rates, run: Run, action: CallModel, model: Model) -> Any:
+    """Wait for one's turn to call a model; nothing is journaled or reserved before that."""
+    ticket = rates.enter(model.name, run.id, lambda: paying.estimate(action))
+    if ticket is not None and ticket.waiting:
+        await rates.wait(ticket)
+    return ticket
+
+
+def _left(rates: Rates, ticket: Any, model: Model, reply: Reply | StepFailed) -> None:
+    if isinstance(reply, Reply):
+        if ticket is not None:
+            rates.settle(ticket, reply.usage.total_tokens or None)
+        return
+    if isinstance(reply, RateLimited):
+        asked = reply.data.get("retry_after")
+        rates.refused(model.name, float(asked) if isinstance(asked, int | float) else None)
+    if ticket is not None:
+        rates.settle(ticket, 0 if isinstance(reply, RateLimited) else None)
+
+
+def _request(run: Run, action: CallModel, model: Model) -> ModelRequest:
+    calls = run.facts.calls.get(model.name)
+    request = action.request
+    if not calls:
+        return request
+    return ModelRequest(request.messages, request.tools, request.settings, request.output, request.agent, calls)
+
+
+async def _begin(
+    run: Run, step: Step, model: Model, attempt: int, charges: tuple[Charge, ...], *, durable: bool = True
+) -> Began | None:
+    """Journal that an attempt begins, with its worst case reserved; None when it must not, and the step is over."""
     action: CallModel = step.action  # pyright: ignore[reportAssignmentType]
+    amount = None
+    if charges:
+        amount = paying.worst_case(run, action, model, charges, paying.output_limit(run, action.request, model))
+        if isinstance(amount, StepFailed):
+            step.finish(error=amount, attempt=attempt, rule=str(amount.data.get("rule", "")))
+            return None
     transcript = action.transcript
     began = Began(
         step.key,
@@ -136,108 +243,90 @@ def _begin(run: Run, step: Step, model: Model, attempt: int) -> Began:
         model.name,
         previous=transcript.previous,
         added=transcript.pending if attempt == 1 else (),
+        reserved=None if amount is None else str(dollars(amount.usd)),
         waiting=step.waiting,
         agent=step.scope.frame.subject,
     )
-    seq = run.began(began)
+    if amount is None:
+        seq = run.began(began)
+        barrier = run.writer.barrier() if durable else None
+        if barrier is not None:
+            await barrier
+    else:
+        seq = await paying.begin(run, step, began, amount, charges)
+        if not seq:
+            return None
     if attempt == 1:
         transcript.called(seq)
     return began
 
 
-async def _settle_earlier(run: Run, step: Step) -> int:
-    """The number of the attempt to make, after settling one that a crash left open."""
+async def _recalled(run: Run, step: Step, model: Model, key: bytes) -> bool:
+    """Answer from the cache, if it can; journaled as any call, and as a hit."""
+    reply = await caching.found(run, key)
+    if reply is None:
+        return False
+    began = await _begin(run, step, model, 1, (), durable=False)
+    if began is not None:
+        emit = emitter(run, step.key, 1)
+        if emit is not None:
+            for delta in deltas_of(reply):
+                emit(delta)
+        step.finish(reply, began=began, label=step.label, cached=True)
+    return True
+
+
+async def _settle_earlier(run: Run, step: Step, route: tuple[Model, ...], policy: Fallback | None) -> tuple[int, int]:
+    """Whom to ask and the number of the attempt, after settling one that a crash left open."""
     past = step.past
     if past is None or past.began is None:
-        return 1
+        return 0, 1
     action: CallModel = step.action  # pyright: ignore[reportAssignmentType]
     action.transcript.called(past.began_seq)
     began = past.began
+    place = next((index for index, model in enumerate(route) if model.name == began.version), 0)
     retried = past.retried
     now = run.services.clock.time()
     if retried is not None and retried.attempt == began.attempt:
         if retried.until > now:
-            await _pause(run, min(retried.until - now, action.retry.most))
-        return began.attempt + 1
+            await run.services.clock.sleep(min(retried.until - now, action.retry.most))
+        following = _following(action.retry, policy, place, len(route), rebuild(retried.error), 1)
+        return place if following is None else following, began.attempt + 1
     lost = ModelError("the process ended before the reply was recorded")
-    run.retried(
-        Retried(step.key, began.attempt, now, now, lost.failure, None, uncertain=began.reserved or "0"),
-        began,
-    )
-    return began.attempt + 1
+    run.retried(Retried(step.key, began.attempt, now, now, lost.failure, None, uncertain=began.reserved or "0"), began)
+    return place, began.attempt + 1
 
 
-async def _pause(run: Run, seconds: float) -> None:
-    await run.services.clock.sleep(seconds)
+async def _paused(run: Run, action: CallModel, began: Began, error: StepFailed, cost: str | None, tries: int) -> None:
+    """Journal a failed attempt that is followed by another, and wait as long as that says. 0 tries: not at all."""
+    delay = _delay(run, action.retry.first, action.retry.most, tries, error) if tries else 0.0
+    now = run.services.clock.time()
+    uncertain = None if cost is not None or began.reserved is None else began.reserved
+    run.retried(Retried(began.key, began.attempt, now, now + delay, error.failure, cost, uncertain), began)
+    if delay:
+        await run.services.clock.sleep(delay)
 
 
-def _delay(run: Run, first: float, most: float, attempt: int, error: StepFailed) -> float:
+def _delay(run: Run, first: float, most: float, tries: int, error: StepFailed) -> float:
     """Exponential backoff with full jitter on its upper half; what the provider asks for is a lower bound."""
-    base = min(most, first * 2 ** (attempt - 1))
+    base = min(most, first * 2 ** (tries - 1))
     delay = base * (0.5 + 0.5 * run.services.random())
     asked = error.data.get("retry_after")
     return max(delay, float(asked)) if isinstance(asked, int | float) else delay
 
 
-def _with_ids(reply: Reply, seq: int) -> Reply:
-    """The reply with an id for each tool call that has none; derived from the journal, so the same on every machine."""
-    parts = reply.message.parts
-    for part in parts:
-        if type(part) is ToolCall and part.id is None:
-            break
-    else:
-        return reply
-    numbered = tuple(
-        [
-            ToolCall(part.name, part.args, f"call_{seq}_{index}", part.invalid, part.signature)
-            if type(part) is ToolCall and part.id is None
-            else part
-            for index, part in enumerate(parts)
-        ]
-    )
-    message = reply.message
-    return Reply(Message(message.role, numbered, message.name), reply.usage, reply.finish, reply.model, reply.cost)
-
-
-def _settled(run: Run, step: Step, began: Began, reply: Reply) -> None:
-    """Journal a reply. What no journal can hold (a lone surrogate, a number beyond 64 bits) is replaced or refused."""
-    reply = _with_ids(reply, run.facts.seq + 1)
+def _settled(run: Run, step: Step, began: Began, model: Model, reply: Reply, key: bytes | None) -> None:
+    """Journal a reply, with what it used and cost."""
+    reply = paying.priced(run, model, with_ids(reply, run.facts.seq + 1))
     usage = usage_or_none(reply.usage)
     label = step.label
+    action: CallModel = step.action  # pyright: ignore[reportAssignmentType]
     try:
         step.finish(reply, usage=usage, cost=reply.cost, began=began, attempt=began.attempt, label=label)
     except (TypeError, ValueError, OverflowError):
-        message = reply.message
-        parts = tuple([_storable_part(part) for part in message.parts])
-        sound = Reply(Message(message.role, parts), reply.usage, reply.finish, reply.model, reply.cost)
-        step.finish(sound, usage=usage, cost=reply.cost, began=began, attempt=began.attempt, label=label)
-
-
-def _storable_part(part: AnyPart) -> AnyPart:
-    try:
-        encode(part)
-    except (TypeError, ValueError, OverflowError) as error:
-        if isinstance(part, ToolCall):
-            why = part.invalid or f"they hold a value that cannot be stored ({error})"
-            return ToolCall(_sound(part.name), {}, part.id, _sound(why))
-        return Text(_sound(getattr(part, "text", "") or "[a part that cannot be stored]"))
-    return part
-
-
-def _sound(text: str) -> str:
-    return text.encode("utf-8", "replace").decode()
-
-
-def _emitter(run: Run, key: str, attempt: int) -> Any:
-    if not run.heard:
-        return None
-
-    def emit(delta: Delta) -> None:
-        if isinstance(delta, TextDelta):
-            run.transient(TextDelta(delta.text, key, attempt, delta.offset))
-        elif isinstance(delta, ThinkingDelta):
-            run.transient(ThinkingDelta(delta.text, key, attempt, delta.offset))
-        else:
-            run.transient(ToolCallDelta(delta.index, delta.name, delta.arguments, key, attempt, delta.offset))
-
-    return emit
+        reply = storable(reply)
+        step.finish(reply, usage=usage, cost=reply.cost, began=began, attempt=began.attempt, label=label)
+    if key is not None and action.cache is not None:
+        caching.keep(run, key, reply, action.cache)
+    if run.services.paid is not None and reply.cost is not None:
+        run.services.paid(step.scope.frame.subject, reply.cost)

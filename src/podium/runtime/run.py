@@ -7,17 +7,19 @@ and futures; which actions there are, and what members see, is written on top of
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol, cast
 
 import msgspec
 
 from podium.core.actions import Kind
+from podium.core.budgets import Amount
 from podium.core.codec import content_digest, decode, encode
 from podium.core.codec import encode as _encode
 from podium.core.deltas import Transient
 from podium.core.errors import Cancelled, Failure, LeaseLost, PodiumError, SchemaTooNew, StepFailed, Unloaded
 from podium.core.labels import TRUSTED, Label
+from podium.core.money import pico
 from podium.core.records import (
     FORMAT,
     NIL,
@@ -35,10 +37,11 @@ from podium.core.records import (
 )
 from podium.core.state import History
 from podium.core.usage import Usage
-from podium.ports import Blob, Lease, Writer
+from podium.ports import Blob, Lease, Settlement, Writer
 
-from .pump import Pump
+from .pump import Delivery, Pump
 from .replay import Replay
+from .reserving import Paid
 from .scope import Frame
 from .services import Services
 
@@ -124,6 +127,7 @@ class Run:
         "root",
         "services",
         "session",
+        "settling",
         "signals",
         "started",
         "tasks",
@@ -200,7 +204,9 @@ class Run:
         self._listeners = listeners
         self._frames = frames
         self._written: list[bytes] = []
-        self._events: list[tuple[int, Record]] = []
+        self._events: list[tuple[int, Record | Paid]] = []
+        self.settling: list[Settlement] = []
+        """Ends of reservations that are not known to be durable."""
         self.attached: dict[str, None] = {}
         self.writer: Writer = services.store.writer(lease, self.facts.seq, self._committed)
         self._append = self.writer.append
@@ -243,6 +249,8 @@ class Run:
         """Journal a failed attempt."""
         if self.closed:
             raise self._unloaded()
+        if began is not None and began.reserved is not None:
+            self.settle(began, _amount(began, record.cost, None))
         self.facts.retried(record, began)
         self._write(record)
 
@@ -250,8 +258,16 @@ class Run:
         """Journal an `Ended`; its number."""
         if self.closed:
             raise self._unloaded()
+        if began is not None and began.reserved is not None:
+            self.settle(began, _amount(began, record.cost, record.usage))
         self.facts.ended(record, began)
         return self._write(record)
+
+    def settle(self, began: Began, amount: Amount | None) -> None:
+        """End the reservation of an attempt, in one commit with the next record. None spends all of it."""
+        settlement = Settlement(began.key, began.attempt, amount)
+        self.writer.attach(settlement)
+        self.settling.append(settlement)
 
     def note(self, record: Record) -> int:
         """Journal a record about the run as a whole; its number. The driver's own: a closed drive may end with one."""
@@ -271,7 +287,53 @@ class Run:
         """A value that went into a blob, encoded as a reader of that blob will find it."""
         return msgspec.Raw(encode(value))
 
+    def reserve(self, paid: Paid) -> int:
+        """Journal a `Began` that depends on its reservation; the number of whatever will be written."""
+        if self.closed:
+            raise self._unloaded()
+        data = _encode(paid.began)
+        self._append(data, paid)
+        self._written.append(data)
+        self.facts.seq += 1
+        seq = self.facts.seq
+        if self._listeners:
+            self._events.append((seq, paid))
+        return seq
+
+    async def decided(self, step: Delivery, paid: Paid, seq: int) -> None:
+        """Wait until it is known whether a reservation was granted, and fold in what was written at `seq`.
+
+        A cancellation waits that long too. Until then the step stands in line at `seq`: if it is refused, that is
+        where its receipt belongs.
+        """
+        slot = len(self._written) - 1
+        barrier = self.writer.barrier()
+        try:
+            if barrier is not None:
+                step.order, step.ready = seq, False
+                self.pump.offer(step)
+                try:
+                    await _through(barrier)
+                finally:
+                    self.pump.drop(step)
+                    step.ready = True
+        finally:
+            if self.writer.failed is None:
+                self._written[slot] = _encode(paid.record)
+                self._fold(paid, seq)
+
+    def _fold(self, paid: Paid, seq: int) -> None:
+        facts = self.facts
+        now, facts.seq = facts.seq, seq - 1
+        if paid.refusal is None:
+            facts.began(paid.began)
+        else:
+            facts.ended(cast("Ended", paid.record), None)
+        facts.seq = now
+
     def _committed(self, seq: int) -> None:
+        if self.settling:
+            self._told()
         events = self._events
         if not events:
             return
@@ -280,9 +342,20 @@ class Run:
             if number > seq:
                 break
             done += 1
+            written = record.record if type(record) is Paid else cast("Record", record)
             for listener in self._listeners:
-                listener.record(number, record)
+                listener.record(number, written)
         del events[:done]
+
+    def _told(self) -> None:
+        """Pass on the alerts of reservations that are settled for good."""
+        settled, self.settling = self.settling, []
+        for settlement in settled:
+            if settlement.crossed is None:
+                self.settling.append(settlement)
+            else:
+                for crossing in settlement.crossed:
+                    self.services.alert(crossing)
 
     def transient(self, delta: Transient) -> None:
         """Pass a delta on to whoever listens now."""
@@ -471,6 +544,29 @@ class Run:
             raise self.aborted
         if (self.cancelled or self.expired) and not frame.cleaning and self.root is not None and self.root.cancelling():
             raise Cancelled("the run is being cancelled; use `async with ctx.cleanup():` for what must still happen")
+
+
+def _amount(began: Began, cost: str | None, usage: Usage | None) -> Amount | None:
+    """What an attempt used, as far as its record tells; None when nobody knows."""
+    if cost is None:
+        return None
+    return Amount(pico(cost), 0 if usage is None else usage.total_tokens, 1 if began.kind is Kind.MODEL else 0)
+
+
+async def _through(barrier: Awaitable[None]) -> None:
+    """Await `barrier` to its end, even if the task is cancelled meanwhile; then the cancellation goes on."""
+    future = asyncio.ensure_future(barrier)
+    cancelled: asyncio.CancelledError | None = None
+    while not future.done():
+        try:
+            await asyncio.shield(future)
+        except asyncio.CancelledError as error:
+            if future.cancelled():
+                raise
+            cancelled = error
+    future.result()
+    if cancelled is not None:
+        raise cancelled
 
 
 def _resolve(future: asyncio.Future[Signalled | None], value: Signalled | None) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
 from podium.core.actions import Retry
+from podium.core.budgets import Charge, Crossing
+from podium.core.choices import Choice
+from podium.core.prices import Price
 from podium.ports import Clock, Gate, Member, Model, RunRow, Store, Tool
 
 
@@ -33,6 +36,63 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """How long a cancelled tool in a worker thread may take to notice."""
     poll: float = 0.5
     """How often another process's mail and wake-ups are looked for."""
+    cache: int = 64 * 1024 * 1024
+    """What all cached replies together may have."""
+
+
+class Prices(Protocol):
+    """What models cost."""
+
+    def price(self, model: Model, answered: str | None = None) -> Price | None:
+        """The price of a model, or of the exact one that answered; None when nobody knows."""
+        ...
+
+    def max_output(self, model: Model) -> int | None:
+        """The most tokens a model writes in one answer, when that is known."""
+        ...
+
+
+class Budgets(Protocol):
+    """Budgets wider than a run: of an agent's day, a session, a tenant, everything."""
+
+    def charges(
+        self, own: tuple[Charge, ...], *, agent: str, session: str, tenant: str, at: float
+    ) -> tuple[Charge, ...]:
+        """All charges in force for a call, those of the run (`own`) among them, in the order of their accounts."""
+        ...
+
+
+class Place(Protocol):
+    """One call's place in the line for a model."""
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the call may not be made yet."""
+        ...
+
+
+class Rates(Protocol):
+    """Limits per minute on the calls of models. Every place is settled or withdrawn in the end."""
+
+    def enter(self, model: str, run: str, tokens: Callable[[], int]) -> Any:
+        """Ask to call `model` with about so many tokens: a `Place`, or None when nothing limits it."""
+        ...
+
+    async def wait(self, ticket: Any) -> None:
+        """Until the call may be made. Cancelled, the place is given up."""
+        ...
+
+    def settle(self, ticket: Any, tokens: int | None = None) -> None:
+        """The call is over and used so many tokens; None when nobody knows."""
+        ...
+
+    def withdraw(self, ticket: Any) -> None:
+        """The call is never made."""
+        ...
+
+    def refused(self, model: str, retry_after: float | None = None) -> None:
+        """The provider refused a call: nobody calls this model for so many seconds."""
+        ...
 
 
 class Services(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,3 +116,14 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     """Called when a run of this store may go on (its parent, a child that was spawned)."""
     dump: Callable[[Any], Any]
     """Any value to plain data. Raises when it cannot be."""
+    prices: Prices
+    budgets: Budgets | None = None
+    """Budgets wider than a run; None when there are none."""
+    rates: Rates | None = None
+    """Limits per minute on the calls of models."""
+    choices: Callable[[str], Choice | None] = lambda _: None
+    """The model chosen for an agent in place of its own, by the agent's name."""
+    alert: Callable[[Crossing], None] = lambda _: None
+    """Called when a budget is nearly used up."""
+    paid: Callable[[str, str], None] | None = None
+    """Called with agent and cost (US dollars) for every paid call, when it is journaled."""

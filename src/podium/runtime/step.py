@@ -396,6 +396,7 @@ class Step:
         began: Began | None = None,
         attempt: int = 1,
         sync: bool = False,
+        cached: bool = False,
     ) -> None:
         """Journal how the step ended. With `sync`, it is delivered only after the caller made the record durable."""
         run = self.run
@@ -429,13 +430,18 @@ class Step:
                 rule,
             )
         else:
-            record = Ended(self.key, at, outcome, raw, failure, usage, cost, stored, attempt, False, blob)
+            record = Ended(self.key, at, outcome, raw, failure, usage, cost, stored, attempt, cached, blob)
         self.order = run.ended(record, began)
         if sync:
             self.ready = False
             self._offered = True
             run.pump.offer(self)
         self._receive(record, raw if not blob else run.fresh(value), began)
+
+    def ended(self, record: Ended, seq: int) -> None:
+        """Take an outcome that is in the journal already, as record `seq`."""
+        self.order = seq
+        self._receive(record, record.value, None)
 
     def _receive(self, ended: Ended, raw: msgspec.Raw, began: Began | None) -> None:
         error = None

@@ -13,6 +13,7 @@ from typing import Any, cast
 import msgspec
 
 from podium.core.actions import CallTool, Kind
+from podium.core.budgets import Amount
 from podium.core.codec import decode, digest_of, encode
 from podium.core.deltas import Progress
 from podium.core.errors import (
@@ -26,10 +27,12 @@ from podium.core.errors import (
     ToolTimeoutError,
     ToolValidationError,
 )
+from podium.core.money import pico
 from podium.core.records import NIL, Began, Outcome, Retried, Signalled
 from podium.core.redaction import redact
 from podium.ports import Allow, Deny, HoldFor, Proposal, Rewrite, Tool, ToolContext
 
+from . import paying
 from .bounded import Blocked, Expired, at_once, bounded, rest
 from .holds import hold_for
 from .run import Run, as_step_error
@@ -38,6 +41,7 @@ from .step import Step
 MOST_REWRITES = 3
 _NOTHING: frozenset[str] = frozenset()
 MOST_KEY = 200
+_FREE = frozenset({"", "0"})
 
 
 class _Cleared:
@@ -89,7 +93,14 @@ class ToolPerformer:
         effect = tool.effect
         timeout = action.timeout or tool.timeout or run.limits.tool_timeout
         while True:
-            began = _begin(run, step, tool, cleared, attempt)
+            began = _begun(run, step, tool, cleared, attempt)
+            if tool.cost in _FREE:
+                run.began(began)
+            else:
+                paid = await _paid(run, step, tool, began)
+                if paid is None:
+                    return
+                began = paid
             if effect != "read":
                 barrier = run.writer.barrier(sync=effect == "write")
                 if barrier is not None:
@@ -106,7 +117,8 @@ class ToolPerformer:
             except asyncio.CancelledError:
                 if not run.closed:
                     outcome = Outcome.UNKNOWN if effect == "write" else Outcome.ERROR
-                    step.finish(error=Cancelled(f"{tool.name} was cancelled"), outcome=outcome, began=began)
+                    cost = "0" if began.reserved is None else None
+                    step.finish(error=Cancelled(f"{tool.name} was cancelled"), outcome=outcome, began=began, cost=cost)
                 raise
             except Exception as error:  # noqa: BLE001  (no exception of a tool may break a run, whatever its class)
                 raised = error
@@ -172,6 +184,7 @@ class ToolPerformer:
             if await self._settle(run, step, tool, cleared, began, "the process ended while it ran"):
                 await self._attempts(run, step, tool, cleared, began.attempt + 1)
         else:
+            _lost(run, began, "the process ended while it ran", None)
             await self._attempts(run, step, tool, cleared, began.attempt + 1)
 
     async def _settle(self, run: Run, step: Step, tool: Tool, cleared: _Cleared, began: Began, why: str) -> bool:
@@ -215,6 +228,7 @@ class ToolPerformer:
             await _finish(run, step, tool, began, answer.get("result"))
             return False
         if choice == "not_happened":
+            _lost(run, began, "it did not happen", "0")
             return True
         step.finish(
             error=Aborted(f"nobody could say whether {tool.name} happened, and the run was ended"),
@@ -222,6 +236,14 @@ class ToolPerformer:
             began=began,
         )
         return False
+
+
+def _lost(run: Run, began: Began, why: str, cost: str | None) -> None:
+    """End the reservation of an attempt that is followed by another. Without one there is nothing to say."""
+    if began.reserved is not None:
+        now = run.services.clock.time()
+        uncertain = began.reserved if cost is None else None
+        run.retried(Retried(began.key, began.attempt, now, now, ToolError(why).failure, cost, uncertain), began)
 
 
 # ----------------------------------------------------------------------------------------------------------- the gate
@@ -365,8 +387,18 @@ def _context(run: Run, step: Step, attempt: int) -> ToolContext:
     )
 
 
-def _begin(run: Run, step: Step, tool: Tool, cleared: _Cleared, attempt: int) -> Began:
-    began = Began(
+async def _paid(run: Run, step: Step, tool: Tool, began: Began) -> Began | None:
+    """Journal the beginning of a tool call that costs something, within the budgets; None when they refuse."""
+    charges = paying.charges_of(run, step)
+    if not charges:
+        run.began(began)
+        return began
+    began = msgspec.structs.replace(began, reserved=tool.cost)
+    return began if await paying.begin(run, step, began, Amount(pico(tool.cost)), charges) else None
+
+
+def _begun(run: Run, step: Step, tool: Tool, cleared: _Cleared, attempt: int) -> Began:
+    return Began(
         step.key,
         step.pos,
         Kind.TOOL,
@@ -382,8 +414,6 @@ def _begin(run: Run, step: Step, tool: Tool, cleared: _Cleared, attempt: int) ->
         waiting=step.waiting,
         agent=step.scope.frame.subject,
     )
-    run.began(began)
-    return began
 
 
 def _began_with(run: Run, step: Step, tool: Tool) -> dict[str, Any]:

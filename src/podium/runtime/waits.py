@@ -221,6 +221,7 @@ def _child(run: Run, step: Step, action: Spawn, child: str, target: str) -> NewR
         parent=run.id,
         label=run.label_of(frame.label),
         effects=run.started.effects,
+        charges=run.started.charges,
     )
     return NewRun(
         child,

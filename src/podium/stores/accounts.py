@@ -39,6 +39,7 @@ class Accounts:
     def settle(self, run: str, settlement: Settlement) -> None:
         """Let go what a call held, and spend what it used."""
         held = self._holds.get(run, {}).pop((settlement.key, settlement.attempt), None)
+        settlement.crossed = []
         if held is not None:
             amount, charges = held
             for charge in charges:

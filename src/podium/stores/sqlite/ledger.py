@@ -35,6 +35,7 @@ def settle(db: Database, number: int, settlement: Settlement) -> None:
     """Let go what a call held, and spend what it used."""
     name = (number, settlement.key, settlement.attempt)
     found = db.execute(sql.FIND_HOLD, name).fetchone() if db.has("ledger") else None
+    settlement.crossed = []
     if found is None:
         return
     held = Amount(*found[:3])
