@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .agents import Agent, FunctionMember, Role, member
-    from .app import Podium, Session
+    from .app import AgentCostTracker, Podium, Session
     from .core.actions import Retry
+    from .core.budgets import Alert, Budget
     from .core.deltas import Progress, Reset, TextDelta, ThinkingDelta, ToolCallDelta
     from .core.errors import (
+        BudgetExceeded,
         ConfigurationError,
         Exhausted,
         Failure,
@@ -40,9 +42,22 @@ if TYPE_CHECKING:
     )
     from .core.labels import Integrity, Label
     from .core.messages import Media, Message, ModelRequest, Reply, Settings, Text, Thinking, ToolCall, ToolResult
+    from .core.prices import Price
     from .core.records import Principal, Status
     from .core.usage import Usage
-    from .models import OfflineModel, OpenAIModel, ScriptedModel
+    from .models import (
+        AzureOpenAIModel,
+        ClaudeModel,
+        FallbackModel,
+        GeminiModel,
+        OfflineModel,
+        OllamaModel,
+        OpenAIModel,
+        OpenAIResponsesModel,
+        ScriptedModel,
+        VertexModel,
+    )
+    from .models.rates import Rate
     from .ports import Context, Member, Model, Receipt, Tool, ToolContext
     from .runtime.handle import Handle
     from .runtime.results import Pending, RunResult, StepView
@@ -62,10 +77,12 @@ __version__ = "0.1.0"
 
 _WHERE = {
     "agents": ("Agent", "FunctionMember", "Role", "member"),
-    "app": ("Podium", "Session"),
+    "app": ("AgentCostTracker", "Podium", "Session"),
     "core.actions": ("Retry",),
+    "core.budgets": ("Alert", "Budget"),
     "core.deltas": ("Progress", "Reset", "TextDelta", "ThinkingDelta", "ToolCallDelta"),
     "core.errors": (
+        "BudgetExceeded",
         "ConfigurationError",
         "Exhausted",
         "Failure",
@@ -100,9 +117,22 @@ _WHERE = {
         "ToolCall",
         "ToolResult",
     ),
+    "core.prices": ("Price",),
     "core.records": ("Principal", "Status"),
     "core.usage": ("Usage",),
-    "models": ("OfflineModel", "OpenAIModel", "ScriptedModel"),
+    "models": (
+        "AzureOpenAIModel",
+        "ClaudeModel",
+        "FallbackModel",
+        "GeminiModel",
+        "OfflineModel",
+        "OllamaModel",
+        "OpenAIModel",
+        "OpenAIResponsesModel",
+        "ScriptedModel",
+        "VertexModel",
+    ),
+    "models.rates": ("Rate",),
     "ports": ("Context", "Member", "Model", "Receipt", "Tool", "ToolContext"),
     "runtime.handle": ("Handle",),
     "runtime.results": ("Pending", "RunResult", "StepView"),
@@ -114,11 +144,19 @@ _MODULE = {name: module for module, names in _WHERE.items() for name in names}
 
 __all__ = [
     "Agent",
+    "AgentCostTracker",
+    "Alert",
+    "AzureOpenAIModel",
+    "Budget",
+    "BudgetExceeded",
+    "ClaudeModel",
     "ConfigurationError",
     "Context",
     "Exhausted",
     "Failure",
+    "FallbackModel",
     "FunctionMember",
+    "GeminiModel",
     "Handle",
     "Integrity",
     "Label",
@@ -133,16 +171,20 @@ __all__ = [
     "NestedRun",
     "NotDone",
     "OfflineModel",
+    "OllamaModel",
     "OpenAIModel",
+    "OpenAIResponsesModel",
     "PRReviewOrchestrator",
     "Parallel",
     "Pending",
     "PermissionDenied",
     "Podium",
     "PodiumError",
+    "Price",
     "Principal",
     "Progress",
     "PullRequest",
+    "Rate",
     "Receipt",
     "Rejected",
     "ReplayMismatch",
@@ -181,6 +223,7 @@ __all__ = [
     "ToolTimeoutError",
     "ToolValidationError",
     "Usage",
+    "VertexModel",
     "member",
     "tool",
 ]

@@ -22,7 +22,7 @@ STORE = ".podium/podium.db"
 _MEMORY = frozenset({":memory:", "memory:", "memory://"})
 _SQLITE = "sqlite:///"
 _TEXTS = ("store", "model", "base_url")
-_TABLES = ("budgets", "prices")
+_TABLES = ("budgets", "prices", "rates")
 _MOST = 1 << 20
 """Bytes of a configuration file that are read."""
 
@@ -41,6 +41,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Budgets by scope, as `[budgets]` holds them."""
     prices: dict[str, Any] = {}
     """Prices by model name, US dollars per million tokens, as `[prices]` holds them."""
+    rates: dict[str, Any] = {}
+    """Limits per minute by model name, as `[rates]` holds them."""
     file: str = ""
     """The file that was read; empty when there was none."""
 
@@ -99,7 +101,7 @@ def _from_file(file: Path, values: dict[str, Any], limits: dict[str, float | int
     unknown = sorted(set(table) - {*_TEXTS, *_TABLES, "limits"})
     if unknown:
         raise ConfigurationError(
-            f"{file}: unknown {_listed(unknown)}; known are {', '.join(_TEXTS)}, [limits], [budgets] and [prices]"
+            f"{file}: unknown {_listed(unknown)}; known are {', '.join(_TEXTS)}, [limits], [budgets], [prices], [rates]"
         )
     for name in _TEXTS:
         if name in table:

@@ -2,10 +2,26 @@
 
 from podium import ports
 
+from .budgets import BudgetBook, BudgetState
+from .choices import ChoiceVersion, ModelChoices
+from .costs import AgentCostTracker, Breakdown, CostLine
 from .default import DefaultRunner
 from .podium import Podium, new_run_id
 from .sessions import Session, SessionMessage
 
 ports.set_default_runner(DefaultRunner())
 
-__all__ = ["DefaultRunner", "Podium", "Session", "SessionMessage", "new_run_id"]
+__all__ = [
+    "AgentCostTracker",
+    "Breakdown",
+    "BudgetBook",
+    "BudgetState",
+    "ChoiceVersion",
+    "CostLine",
+    "DefaultRunner",
+    "ModelChoices",
+    "Podium",
+    "Session",
+    "SessionMessage",
+    "new_run_id",
+]

@@ -38,7 +38,7 @@ from podium.runtime.driver import Driven, Driver, Options
 from podium.runtime.fork import fork as _fork
 from podium.runtime.handle import Handle
 from podium.runtime.results import RunResult
-from podium.runtime.services import Limits, Services
+from podium.runtime.services import Limits, Rates, Services
 from podium.runtime.streams import Stream
 from podium.schema import dump
 from podium.stores.owner import this_owner
@@ -66,7 +66,8 @@ class Podium:
     `url` is `":memory:"` (nothing is kept), `"sqlite:///path.db"` or a plain path. `members` are those that may be
     resumed by name; `tools` those that plain members may call by name; `model` is the default for agents without one.
     `budgets` maps scopes (`all`, `run`, `agent:NAME`, `session:ID`, `tenant:ID`, `*` for each) to a Budget or to US
-    dollars; `prices` maps model names to a Price or a table of US dollars per million tokens. `cost_callback(agent,
+    dollars; `prices` maps model names to a Price or a table of US dollars per million tokens; `rates` maps model names
+    (`anthropic:*` for all of a provider) to limits per minute, `{"requests": 50, "tokens": 40000}`. `cost_callback(agent,
     cost)` is called for every paid call, `on_alert(alert)` when a budget is nearly used up. Use it as an async context
     manager.
     """
@@ -85,6 +86,7 @@ class Podium:
         limits: Limits | None = None,
         budgets: Mapping[str, Any] | None = None,
         prices: Mapping[str, Any] | None = None,
+        rates: Mapping[str, Any] | None = None,
         cost_callback: Callable[[str, Decimal], Any] | None = None,
         on_alert: Callable[[Alert], Any] | None = None,
         keep: int | None = None,
@@ -101,6 +103,7 @@ class Podium:
         self.costs = AgentCostTracker(lambda: self.store, self.clock, self.budgets, self._prices)
         self.choices = ModelChoices(lambda: self.store, self.clock)
         self._cost_callback = cost_callback
+        self._rates = _rates(rates, self.clock)
         self._models: dict[str, Model] = {}
         self._members: dict[str, Member] = {member.name: member for member in members}
         self._named = frozenset(self._members)
@@ -137,6 +140,7 @@ class Podium:
             "limits": found.limits,
             "budgets": found.budgets,
             "prices": found.prices,
+            "rates": found.rates,
         }
         return cls(**{**described, **options})
 
@@ -165,6 +169,7 @@ class Podium:
             dump=dump,
             prices=self._prices,
             budgets=self.budgets.policy,
+            rates=self._rates,
             choices=self.choices.current,
             alert=self.budgets.alert,
             paid=None if self._cost_callback is None else self._paid,
@@ -664,6 +669,17 @@ def _deadline(now: float, timeout: float | None, limit: Budget | None) -> float 
     """When a run's time is over: after its timeout or the seconds of its budget, whatever is sooner."""
     given = [seconds for seconds in (timeout, None if limit is None else limit.seconds) if seconds is not None]
     return now + min(given) if given else None
+
+
+def _rates(limits: Mapping[str, Any] | None, clock: Clock) -> Rates | None:
+    if not limits:
+        return None
+    from podium.models.rates import Rate
+    from podium.models.rates import Rates as Limiter
+
+    given = {name: limit for name, limit in limits.items() if isinstance(limit, Rate)}
+    others = {name: limit for name, limit in limits.items() if name not in given}
+    return Limiter({**given, **Limiter.parse(others)}, clock)
 
 
 def new_run_id() -> str:

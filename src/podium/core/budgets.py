@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -159,11 +159,13 @@ def budget(value: Any, what: str = "budget") -> Budget:
     """
     if isinstance(value, Budget):
         return value
+    fields = cast("dict[str, Any]", value) if isinstance(value, dict) else {"usd": value}
+    unknown = sorted(set(fields) - set(Budget.__struct_fields__))
+    if unknown:
+        raise ConfigurationError(f"{what}: unknown {unknown[0]!r}; known are {', '.join(Budget.__struct_fields__)}")
     try:
-        if isinstance(value, dict):
-            return msgspec.convert(value, Budget)
-        return Budget(usd=value)
-    except (msgspec.ValidationError, ConfigurationError) as error:
+        return Budget(**fields)
+    except ConfigurationError as error:
         raise ConfigurationError(f"{what}: {error}") from None
 
 

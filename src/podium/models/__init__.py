@@ -10,14 +10,43 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .anthropic import ClaudeModel
+    from .azure import AzureOpenAIModel
+    from .fallback import FallbackModel
+    from .gemini import GeminiModel, VertexModel
     from .offline import OfflineModel
-    from .openai import OpenAIModel
+    from .ollama import OllamaModel
+    from .openai import OpenAIModel, OpenAIResponsesModel
     from .providers import resolve
     from .scripted import ScriptedModel
 
-__all__ = ["OfflineModel", "OpenAIModel", "ScriptedModel", "resolve"]
+__all__ = [
+    "AzureOpenAIModel",
+    "ClaudeModel",
+    "FallbackModel",
+    "GeminiModel",
+    "OfflineModel",
+    "OllamaModel",
+    "OpenAIModel",
+    "OpenAIResponsesModel",
+    "ScriptedModel",
+    "VertexModel",
+    "resolve",
+]
 
-_HOMES = {"OfflineModel": "offline", "OpenAIModel": "openai", "ScriptedModel": "scripted", "resolve": "providers"}
+_HOMES = {
+    "AzureOpenAIModel": "azure",
+    "ClaudeModel": "anthropic",
+    "FallbackModel": "fallback",
+    "GeminiModel": "gemini",
+    "OfflineModel": "offline",
+    "OllamaModel": "ollama",
+    "OpenAIModel": "openai",
+    "OpenAIResponsesModel": "openai",
+    "ScriptedModel": "scripted",
+    "VertexModel": "gemini",
+    "resolve": "providers",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -49,11 +49,21 @@ def resolve(
     timeout: float | None = None,
     transport: HttpTransport | None = None,
 ) -> Model:
-    """The model called `name`: `offline`, or `provider:NAME`. No network is touched and no key is needed yet.
+    """The model called `name`: `offline`, `provider:NAME`, or several in order, `a:X | b:Y`. No network is touched and no key is needed yet.
 
     `timeout` is in seconds; `transport` is shared by the models that are given it. Raises ConfigurationError, with the
     names that are known, for any other name.
     """
+    if "|" in name:
+        from .fallback import FallbackModel
+
+        given = (base_url, api_key, headers)
+        if any(value is not None for value in given):
+            raise ConfigurationError(
+                f"{name!r} names several models: base_url, api_key and headers belong to one; make a FallbackModel of "
+                "models that have their own"
+            )
+        return FallbackModel(*(resolve(each.strip(), timeout=timeout, transport=transport) for each in name.split("|")))
     provider, colon, model = name.strip().partition(":")
     if provider == "offline" and not colon:
         if base_url is not None:

@@ -9,7 +9,7 @@ for makes the next attempt ask the next.
 from __future__ import annotations
 
 import asyncio
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 
@@ -75,10 +75,14 @@ class ModelPerformer:
             rates = run.services.rates
             ticket = None if rates is None else await _entered(rates, run, action, model)
             try:
-                began = await _begin(run, step, model, attempt, charges)
+                bound = paying.bound(run, action, model, charges) if charges else None
+                if isinstance(bound, StepFailed):
+                    step.finish(error=bound, attempt=attempt, rule=str(bound.data.get("rule", "")))
+                    return
+                began = await _begin(run, step, model, attempt, charges, bound)
                 if began is None:
                     return
-                reply = await self._attempt(run, step, began, model, limited=bool(charges))
+                reply = await self._attempt(run, step, began, model, bound)
                 if rates is not None:
                     _left(rates, ticket, model, reply)
                     ticket = None
@@ -100,14 +104,16 @@ class ModelPerformer:
             if run.heard:
                 run.transient(Reset(step.key, attempt))
 
-    async def _attempt(self, run: Run, step: Step, began: Began, model: Model, *, limited: bool) -> Reply | StepFailed:
+    async def _attempt(
+        self, run: Run, step: Step, began: Began, model: Model, bound: paying.Bound | None
+    ) -> Reply | StepFailed:
         """Ask once: the reply, or why there is none."""
         action: CallModel = step.action  # pyright: ignore[reportAssignmentType]
         timeout = action.timeout or run.limits.model_timeout
         try:
             request = _request(run, action, model)
-            if limited:
-                request = paying.limited(request, paying.output_limit(run, request, model))
+            if bound is not None:
+                request = paying.limited(request, bound.output)
             reply = at_once(model.request(request, emitter(run, step.key, began.attempt)))
             if type(reply) is Blocked:
                 reply = await rest(reply, timeout, run.services.clock)
@@ -192,7 +198,7 @@ def _verdict(run: Run, step: Step, model: Model) -> StepFailed | None:
 
 async def _entered(rates: Rates, run: Run, action: CallModel, model: Model) -> Any:
     """Wait for one's turn to call a model; nothing is journaled or reserved before that."""
-    ticket = rates.enter(model.name, run.id, lambda: paying.estimate(action))
+    ticket = rates.enter(model.name, run.id, paying.estimate(action))
     if ticket is not None and ticket.waiting:
         await rates.wait(ticket)
     return ticket
@@ -219,16 +225,17 @@ def _request(run: Run, action: CallModel, model: Model) -> ModelRequest:
 
 
 async def _begin(
-    run: Run, step: Step, model: Model, attempt: int, charges: tuple[Charge, ...], *, durable: bool = True
+    run: Run,
+    step: Step,
+    model: Model,
+    attempt: int,
+    charges: tuple[Charge, ...] = (),
+    bound: paying.Bound | None = None,
+    *,
+    durable: bool = True,
 ) -> Began | None:
     """Journal that an attempt begins, with its worst case reserved; None when it must not, and the step is over."""
     action: CallModel = step.action  # pyright: ignore[reportAssignmentType]
-    amount = None
-    if charges:
-        amount = paying.worst_case(run, action, model, charges, paying.output_limit(run, action.request, model))
-        if isinstance(amount, StepFailed):
-            step.finish(error=amount, attempt=attempt, rule=str(amount.data.get("rule", "")))
-            return None
     transcript = action.transcript
     began = Began(
         step.key,
@@ -243,17 +250,17 @@ async def _begin(
         model.name,
         previous=transcript.previous,
         added=transcript.pending if attempt == 1 else (),
-        reserved=None if amount is None else str(dollars(amount.usd)),
+        reserved=None if bound is None else str(dollars(bound.amount.usd)),
         waiting=step.waiting,
         agent=step.scope.frame.subject,
     )
-    if amount is None:
+    if bound is None:
         seq = run.began(began)
         barrier = run.writer.barrier() if durable else None
         if barrier is not None:
             await barrier
     else:
-        seq = await paying.begin(run, step, began, amount, charges)
+        seq = await paying.begin(run, step, began, bound.amount, charges)
         if not seq:
             return None
     if attempt == 1:
@@ -266,7 +273,7 @@ async def _recalled(run: Run, step: Step, model: Model, key: bytes) -> bool:
     reply = await caching.found(run, key)
     if reply is None:
         return False
-    began = await _begin(run, step, model, 1, (), durable=False)
+    began = await _begin(run, step, model, 1, durable=False)
     if began is not None:
         emit = emitter(run, step.key, 1)
         if emit is not None:

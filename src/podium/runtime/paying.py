@@ -42,7 +42,11 @@ if TYPE_CHECKING:
     from .step import Step
 
 OUTPUT = 8192
-"""Tokens of output that a request under a budget may have when it sets no limit of its own."""
+"""Tokens of output that a request under a budget may have when it sets no limit of its own: at most,"""
+LEAST = 256
+"""and at least, however small the budget is;"""
+SHARE = 4
+"""between the two, so many that this number of calls fits."""
 USUAL = 512
 """Tokens of output that a request is thought to have when it sets no limit."""
 OVERHEAD = 1024
@@ -76,23 +80,44 @@ def charges_of(run: Run, step: Step) -> tuple[Charge, ...]:
     )
 
 
-def worst_case(
-    run: Run, action: CallModel, model: Model, charges: tuple[Charge, ...], limit: int
-) -> Amount | PermissionDenied:
+class Bound(msgspec.Struct, frozen=True, gc=False):
+    """The most that a call may use, and how many tokens of output that allows."""
+
+    amount: Amount
+    output: int
+
+
+def bound(run: Run, action: CallModel, model: Model, charges: tuple[Charge, ...]) -> Bound | PermissionDenied:
     """The most that a call may use. Refused when only its price would tell, and nobody knows it."""
-    tokens_in = bytes_of(action) + OVERHEAD
+    tokens = bytes_of(action) + OVERHEAD
     price = run.services.prices.price(model)
-    if price is not None:
-        return Amount(pico(price.worst(tokens_in, limit)), tokens_in + limit, 1)
-    limited = next((charge for charge in charges if charge.usd is not None), None)
-    if limited is not None:
-        return PermissionDenied(
-            f"the price of {model.name} is not known, so it cannot be kept in the budget {limited.scope!r}: give "
-            f'it one (Podium(prices={{"{model.name}": Price(input=…, output=…)}}), or [prices] in podium.toml), or '
-            "set a budget of tokens instead",
-            rule="budget:price",
-        )
-    return Amount(0, tokens_in + limit, 1)
+    if price is None:
+        limited = next((charge for charge in charges if charge.usd is not None), None)
+        if limited is not None:
+            return PermissionDenied(
+                f"the price of {model.name} is not known, so it cannot be kept in the budget {limited.scope!r}: give "
+                f'it one (Podium(prices={{"{model.name}": Price(input=…, output=…)}}), or [prices] in podium.toml), '
+                "or set a budget of tokens instead",
+                rule="budget:price",
+            )
+    output = action.request.settings.max_output_tokens
+    if output is None:
+        output = _affordable(charges, tokens, price, run.services.prices.max_output(model))
+    usd = 0 if price is None else pico(price.worst(tokens, output))
+    return Bound(Amount(usd, tokens + output, 1), output)
+
+
+def _affordable(charges: tuple[Charge, ...], tokens: int, price: Price | None, most: int | None) -> int:
+    """Tokens of output for a request that sets no limit: `OUTPUT`, or so many that four such calls fit the budgets."""
+    output = min(OUTPUT, most or OUTPUT)
+    for charge in charges:
+        if charge.tokens is not None:
+            output = min(output, charge.tokens // SHARE - tokens)
+        if charge.usd is not None and price is not None:
+            each = pico(price.worst(tokens, 1000) - price.worst(tokens, 0)) / 1000
+            if each:
+                output = min(output, int((charge.usd / SHARE - pico(price.worst(tokens, 0))) / each))
+    return max(output, LEAST)
 
 
 def bytes_of(action: CallModel) -> int:
@@ -111,14 +136,6 @@ def _size(part: object) -> int:
     """The bytes of a message, and more for media, whose tokens are not their bytes."""
     size = len(encode(part))
     return size + MEDIA * sum(1 for one in getattr(part, "parts", ()) if type(one) is Media)
-
-
-def output_limit(run: Run, request: ModelRequest, model: Model) -> int:
-    """Tokens of output that are reserved, and asked for at most."""
-    given = request.settings.max_output_tokens
-    if given is not None:
-        return given
-    return min(OUTPUT, run.services.prices.max_output(model) or OUTPUT)
 
 
 def limited(request: ModelRequest, limit: int) -> ModelRequest:

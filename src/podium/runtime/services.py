@@ -74,7 +74,7 @@ class Place(Protocol):
 class Rates(Protocol):
     """Limits per minute on the calls of models. Every place is settled or withdrawn in the end."""
 
-    def enter(self, model: str, run: str, tokens: Callable[[], int]) -> Any:
+    def enter(self, model: str, run: str, tokens: int) -> Any:
         """Ask to call `model` with about so many tokens: a `Place`, or None when nothing limits it."""
         ...
 
