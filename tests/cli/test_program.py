@@ -153,7 +153,7 @@ def test_flags_win_over_the_environment_and_that_over_the_file(
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("stroe = 'x'", "podium.toml: unknown key 'stroe'; known are store, model, base_url and [limits]"),
+        ("stroe = 'x'", "podium.toml: unknown key 'stroe'; known are store, model, base_url, [limits]"),
         ("[limits]\nleash = 1", "podium.toml: unknown key 'leash' in [limits]; known are lease,"),
         ("[limits]\nlease = 'long'", "podium.toml: limits.lease must be a number above 0"),
         ("store = 7", "podium.toml: store must be a text"),
@@ -214,7 +214,7 @@ def test_doctor_tells_what_works_and_leaves_no_trace(podium: Podium, folder: Pat
     checks = {check["name"]: check for check in document.json["checks"]}
     assert document.json["ok"] is True
     assert checks["offline"]["ok"]
-    assert checks["OPENAI_API_KEY"]["ok"]
+    assert checks["openai"]["ok"]
     assert "journal mode wal" in checks["store"]["detail"]
     assert "secret" not in document.out
     assert all(check["ok"] or check["remedy"] for check in checks.values())

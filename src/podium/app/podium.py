@@ -67,9 +67,9 @@ class Podium:
     resumed by name; `tools` those that plain members may call by name; `model` is the default for agents without one.
     `budgets` maps scopes (`all`, `run`, `agent:NAME`, `session:ID`, `tenant:ID`, `*` for each) to a Budget or to US
     dollars; `prices` maps model names to a Price or a table of US dollars per million tokens; `rates` maps model names
-    (`anthropic:*` for all of a provider) to limits per minute, `{"requests": 50, "tokens": 40000}`. `cost_callback(agent,
-    cost)` is called for every paid call, `on_alert(alert)` when a budget is nearly used up. Use it as an async context
-    manager.
+    (`anthropic:*` for all of a provider) to limits per minute, `{"requests": 50, "tokens": 40000}`.
+    `cost_callback(agent, cost)` is called for every paid call, `on_alert(alert)` when a budget is nearly used up. Use
+    it as an async context manager.
     """
 
     def __init__(

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from podium.core.errors import (
     AuthenticationFailed,
+    BadRequest,
     ConfigurationError,
     ContentFiltered,
     ContextTooLong,
@@ -73,13 +74,19 @@ class FallbackModel:
                 bind(agent_name)
 
     async def request(self, request: ModelRequest, emit: Emitter | None = None) -> Reply:
-        """Ask one after the other, once each. Raises the last one's error, or the first that is not among `on`.
+        """Ask one after the other, once each. Names are found by a run alone.
+
+        Raises the last one's error, or the first that is not among `on`.
 
         With `emit`, what a model wrote before it failed has been handed on already.
         """
-        from .providers import resolve
-
-        *first, last = (resolve(model) if isinstance(model, str) else model for model in self.chain)
+        models = [model for model in self.chain if not isinstance(model, str)]
+        if len(models) < len(self.chain):
+            raise BadRequest(
+                f"{self.name} has models by name, which only a run finds: ask it through an agent or ctx.model, or "
+                "make it with podium.models.resolve"
+            )
+        *first, last = models
         for model in first:
             try:
                 return await model.request(request, emit)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from podium.core.deltas import deltas_of
 from podium.core.messages import AnyPart, Message, Reply, Text, Thinking, ToolCall, ToolResult
+from podium.core.pieces import deltas_of
 from podium.ports import Emitter
 
 

@@ -49,7 +49,9 @@ def resolve(
     timeout: float | None = None,
     transport: HttpTransport | None = None,
 ) -> Model:
-    """The model called `name`: `offline`, `provider:NAME`, or several in order, `a:X | b:Y`. No network is touched and no key is needed yet.
+    """The model called `name`: `offline`, `provider:NAME`, or several in order, `a:X | b:Y`.
+
+    No network is touched and no key is needed yet.
 
     `timeout` is in seconds; `transport` is shared by the models that are given it. Raises ConfigurationError, with the
     names that are known, for any other name.

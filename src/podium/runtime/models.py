@@ -16,7 +16,7 @@ import msgspec
 from podium.core.actions import CallModel, Kind, Retry
 from podium.core.budgets import Charge
 from podium.core.codec import digest
-from podium.core.deltas import Reset, deltas_of
+from podium.core.deltas import Reset
 from podium.core.errors import (
     ConfigurationError,
     ModelError,
@@ -28,6 +28,7 @@ from podium.core.errors import (
 )
 from podium.core.messages import ModelRequest, Reply
 from podium.core.money import dollars
+from podium.core.pieces import deltas_of
 from podium.core.records import Began, Outcome, Retried
 from podium.ports import Allow, Deny, Fallback, HoldFor, Model, Proposal
 
