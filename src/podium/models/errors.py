@@ -28,10 +28,14 @@ from .one_line import one_line
 
 _CONTEXT = re.compile(
     r"context[ _-]?(?:length|window|size)|maximum context|prompt is too long|too many (?:input )?tokens"
-    r"|exceeds? the (?:available|model'?s) context",
+    r"|exceeds? the (?:available|model'?s) context|input token count[^.]{0,60}exceeds",
     re.IGNORECASE,
 )
-_FILTERED = re.compile(r"content[ _-]?(?:filter|policy|management policy)|responsible_?ai|safety system", re.IGNORECASE)
+_FILTERED = re.compile(
+    r"content[ _-]?(?:filter|policy|management policy)|responsible_?ai|safety system"
+    r"|(?:bio|cyber|misalignment)_policy|violat\w+ (?:our|the) usage polic",
+    re.IGNORECASE,
+)
 _QUOTA = re.compile(r"insufficient[ _-](?:quota|credit|fund|balance)|billing_(?:hard_limit|not_active)", re.IGNORECASE)
 _KEY = re.compile(
     r"invalid[ _-](?:x-)?api[ _-]key|incorrect api key|api_key_invalid"

@@ -233,6 +233,11 @@ class RunResult(Generic[Output]):
         return self._facts.unpriced
 
     @property
+    def models(self) -> list[str]:
+        """Models that were asked, in the order they first were."""
+        return list(self._facts.models)
+
+    @property
     def agents_invoked(self) -> list[str]:
         """Agents in the order they were first called."""
         return list(self._facts.agents)
