@@ -70,7 +70,7 @@ _RUN_TOGETHER: Final = (
 # One alternation a kind of prefix, so that a text is only searched for what its characters allow.
 _TOKENS: Final = re.compile(
     r"(?:AKIA|ASIA)[A-Z0-9]{16}"  # AWS access key ids
-    r"|AIza[0-9A-Za-z_-]{30,}"  # Google
+    r"|AIza[0-9A-Za-z_-]{30,}|ya29\.[0-9A-Za-z_.-]{20,}"  # Google: keys and access tokens
     r"|gh[pousr]_[A-Za-z0-9]{16,}|github_pat_[A-Za-z0-9_]{20,}|glpat-[A-Za-z0-9_-]{16,}"
     r"|xox[abceoprs](?:\.xox[bp])?-[A-Za-z0-9-]{10,}|xapp-[A-Za-z0-9-]{10,}"
     r"|hooks\.slack\.com/services/[A-Za-z0-9/_-]{10,}"
@@ -91,7 +91,7 @@ _ASSIGNED: Final = re.compile(
     r"[^\s\"',;&<>(){}\[\]]{6,}(?![\w(\[])",
     re.IGNORECASE,
 )
-_A_MARKS: Final = ("AKIA", "ASIA", "AIza")
+_A_MARKS: Final = ("AKIA", "ASIA", "AIza", "ya29.")
 _DASH_MARKS: Final = ("sk-", "rk-", "xox", "xapp-", "glpat-", "hf-", "npm-", "pypi-", "-----BEGIN")
 _SCORE_MARKS: Final = ("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "sk_", "rk_", "hf_", "npm_", "pypi_")
 _NAME_MARKS: Final = ("passw", "passphrase", "secret", "token", "key", "credential")
