@@ -98,7 +98,7 @@ class Podium:
         self.tools: dict[str, Tool] = {tool.name: tool for tool in tools}
         self.default_model = model
         self._base_url = base_url
-        self._prices = Pricing(prices)
+        self._prices = Pricing(prices, self.clock)
         self.budgets = BudgetBook(budgets, lambda: self.store, self.clock, on_alert)
         self.costs = AgentCostTracker(lambda: self.store, self.clock, self.budgets, self._prices)
         self.choices = ModelChoices(lambda: self.store, self.clock)

@@ -1,7 +1,7 @@
 """`podium doctor`: what works on this machine, and what to type to get what does not.
 
-It looks and reads; it changes nothing, sends nothing anywhere but to this machine's own loopback, and never prints the
-value of a key.
+It looks and reads; it changes nothing and never prints the value of a key. It sends nothing anywhere but to this
+machine's own loopback, unless `--online` asks the providers that are set up. Models are looked at in `model_checks`.
 """
 
 from __future__ import annotations
@@ -9,96 +9,81 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib.metadata
-import importlib.util
 import os
 import platform
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
 
+from .checks import Check, lines
 from .exits import Code, reported
 from .options import MACHINE, JsonOption, StoreOption, example
 
 if TYPE_CHECKING:
     from podium.config import Config
 
-    from .tree import Line
-
 OLDEST = (3, 11)
-KEYS = {"OPENAI_API_KEY": "models named openai:NAME"}
 PROGRAMS = {
     "git": ("review of changes", "install git from git-scm.com or your package manager"),
     "gh": ("review of pull requests on GitHub", "install it from cli.github.com, then: gh auth login"),
     "ruff": ("lint findings in reviews", 'pip install "podium[review]"'),
 }
-EXTRAS = {"review": ("ruff", "lint findings in reviews"), "yaml": ("yaml", "team files in YAML")}
-SERVERS = {"Ollama": 11434, "vLLM": 8000, "LM Studio": 1234}
-"""Servers of models that speak Chat Completions, and the ports they use on this machine by default."""
+EXTRAS = {
+    "review": ("ruff", "lint findings in reviews"),
+    "yaml": ("yaml", "team files in YAML"),
+    "azure": ("azure.identity", "Azure OpenAI without a key, by this machine's own identity"),
+    "vertex": ("google.auth", "Vertex AI by this machine's login with Google Cloud"),
+}
 PATIENCE = 5.0
 """Seconds a program may take to tell its version."""
 
 
-class Check(msgspec.Struct, frozen=True):
-    """One thing that was looked at."""
-
-    group: str
-    name: str
-    ok: bool
-    detail: str
-    remedy: str = ""
-    """What to type (or do) to get it; empty when it is there."""
-    required: bool = False
-    """Whether Podium cannot work without it."""
-
-
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("doctor", rich_help_panel=MACHINE, epilog=example("podium doctor", "podium doctor --json"))(doctor)
+    app.command("doctor", rich_help_panel=MACHINE, epilog=example("podium doctor", "podium doctor --online --json"))(
+        doctor
+    )
 
 
-def doctor(store: StoreOption = None, as_json: JsonOption = False) -> None:
+def doctor(
+    store: StoreOption = None,
+    online: Annotated[
+        bool, typer.Option("--online", help="Ask every provider that is set up whether it answers; it costs nothing.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
     """Tell what works on this machine and how to get what does not.
 
-    Exits with 0 unless Python or the store cannot be used.
+    Exits with 0 unless Python, the settings or the store cannot be used, or (--online) a provider that is set up fails.
     """
     with reported():
-        checks = [*_python(), *_settings(store), *_programs(), *_extras(), *_models(), _terminal()]
+        from . import model_checks
+
+        config, settings = _settings(store)
+        models = model_checks.checks(config, online=online)
+        checks = [*_python(), *settings, *_programs(), *_extras(), *models, _terminal()]
         broken = [check for check in checks if check.required and not check.ok]
+        failed = [check for check in checks if check.failed]
         if as_json:
             from . import documents
 
-            documents.write({"ok": not broken, "checks": [msgspec.to_builtins(check) for check in checks]})
+            document = {"ok": not broken and not failed, "checks": [msgspec.to_builtins(check) for check in checks]}
+            documents.write(document)
         else:
             from .screen import write
 
-            write(_lines(checks))
+            write(lines(checks))
         if broken:
             raise typer.Exit(Code.STORE if any(check.name == "store" for check in broken) else Code.USAGE)
-
-
-def _lines(checks: list[Check]) -> list[Line]:
-    from .words import visible
-
-    width = max(len(check.name) for check in checks)
-    lines: list[Line] = []
-    group = ""
-    for check in checks:
-        if check.group != group:
-            lines += [*([[]] if group else []), [(check.group, "bold")]]
-            group = check.group
-        sign = ("ok    ", "green") if check.ok else ("BROKEN", "bold red") if check.required else ("absent", "yellow")
-        lines.append([("  ", ""), sign, (f"  {check.name:<{width}}  {visible(check.detail)}", "")])
-        if check.remedy:
-            lines.append([(" " * (12 + width) + "→ " + visible(check.remedy), "cyan")])
-    return lines
+        if failed:
+            raise typer.Exit(Code.FAILED)
 
 
 def _python() -> Iterator[Check]:
@@ -121,18 +106,17 @@ def _version(name: str) -> str:
 # ------------------------------------------------------------------------------------------------------------- store
 
 
-def _settings(store: str | None) -> Iterator[Check]:
+def _settings(store: str | None) -> tuple[Config | None, list[Check]]:
     from podium.config import load
     from podium.core.errors import ConfigurationError
 
     try:
         config = load(store=store)
     except ConfigurationError as error:
-        yield Check("Podium", "settings", False, str(error), "correct it, or try with --store", required=True)
-        return
+        return None, [Check("Podium", "settings", False, str(error), "correct it, or try with --store", required=True)]
     model = config.model or "none by default"
-    yield Check("Podium", "settings", True, f"{config.file or 'no podium.toml here'}; model: {model}")
-    yield _store(config)
+    read = Check("Podium", "settings", True, f"{config.file or 'no podium.toml here'}; model: {model}")
+    return config, [read, _store(config)]
 
 
 def _store(config: Config) -> Check:
@@ -223,31 +207,11 @@ def _told_version(path: str) -> str:
 
 
 def _extras() -> Iterator[Check]:
+    from .model_checks import installed
+
     for extra, (module, use) in EXTRAS.items():
-        there = importlib.util.find_spec(module) is not None
+        there = installed(module)
         yield Check("Extras", extra, there, f"for {use}", "" if there else f'pip install "podium[{extra}]"')
-
-
-# ------------------------------------------------------------------------------------------------------------ models
-
-
-def _models() -> Iterator[Check]:
-    yield Check("Models", "offline", True, "rules, no language model: no key, no network, no cost")
-    for name, use in KEYS.items():
-        there = bool(os.environ.get(name, "").strip())
-        yield Check("Models", name, there, f"for {use}", "" if there else f"export {name}=…")
-    for name, port in SERVERS.items():
-        if _listens(port):
-            detail = f"something answers on port {port} of this machine (no key needed)"
-            yield Check("Models", name, True, f"{detail}: --model openai:NAME --base-url http://localhost:{port}/v1")
-    if os.environ.get("OPENAI_BASE_URL"):
-        yield Check("Models", "OPENAI_BASE_URL", True, "set: models named openai:NAME are asked there")
-
-
-def _listens(port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=0.2):
-        return True
-    return False
 
 
 def _terminal() -> Check:

@@ -114,12 +114,14 @@ def entries(provider: str) -> tuple[Entry, ...]:
     return () if known is None else msgspec.json.decode(known.models, type=tuple[Entry, ...])
 
 
-@lru_cache(maxsize=4096)
 def find(provider: str, model: str) -> tuple[Entry, bool] | None:
     """The entry for a model's id at a provider, and whether it is the provider's own (not one it falls back to)."""
-    ref = model.lower()
-    if not ref or len(ref) > _LONGEST:
-        return None
+    # Ids come from servers too: what is no id is not even remembered.
+    return _find(provider, model.lower()) if 0 < len(model) <= _LONGEST else None
+
+
+@lru_cache(maxsize=4096)
+def _find(provider: str, ref: str) -> tuple[Entry, bool] | None:
     spelled = _COMPACT_DATE.sub(_spelled, ref)
     for asked in (ref, spelled) if spelled != ref else (ref,):
         for place in (provider, *_fallback(provider)):

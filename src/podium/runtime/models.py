@@ -325,10 +325,10 @@ def _delay(run: Run, first: float, most: float, tries: int, error: StepFailed) -
 
 def _settled(run: Run, step: Step, began: Began, model: Model, reply: Reply, key: bytes | None) -> None:
     """Journal a reply, with what it used and cost."""
-    reply = paying.priced(run, model, with_ids(reply, run.facts.seq + 1))
+    action: CallModel = step.action  # pyright: ignore[reportAssignmentType]
+    reply = paying.priced(run, action, model, with_ids(reply, run.facts.seq + 1))
     usage = usage_or_none(reply.usage)
     label = step.label
-    action: CallModel = step.action  # pyright: ignore[reportAssignmentType]
     try:
         step.finish(reply, usage=usage, cost=reply.cost, began=began, attempt=began.attempt, label=label)
     except (TypeError, ValueError, OverflowError):

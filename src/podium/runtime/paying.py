@@ -90,7 +90,7 @@ class Bound(msgspec.Struct, frozen=True, gc=False):
 def bound(run: Run, action: CallModel, model: Model, charges: tuple[Charge, ...]) -> Bound | PermissionDenied:
     """The most that a call may use. Refused when only its price would tell, and nobody knows it."""
     tokens = bytes_of(action) + OVERHEAD
-    price = run.services.prices.price(model)
+    price = run.services.prices.price(model, None, action.request.settings.extra)
     if price is None:
         limited = next((charge for charge in charges if charge.usd is not None), None)
         if limited is not None:
@@ -178,11 +178,11 @@ async def begin(run: Run, step: Step, began: Began, amount: Amount, charges: tup
     return seq if paid.refusal is None else 0
 
 
-def priced(run: Run, model: Model, reply: Reply) -> Reply:
+def priced(run: Run, action: CallModel, model: Model, reply: Reply) -> Reply:
     """The reply with what it cost, if that can be known."""
     if reply.cost is not None or reply.usage == NO_USAGE:
         return reply
-    price: Price | None = run.services.prices.price(model, reply.model)
+    price: Price | None = run.services.prices.price(model, reply.model, action.request.settings.extra)
     if price is None:
         return reply
     return Reply(reply.message, reply.usage, reply.finish, reply.model, str(price.cost(reply.usage)))

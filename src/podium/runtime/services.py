@@ -43,8 +43,13 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 class Prices(Protocol):
     """What models cost."""
 
-    def price(self, model: Model, answered: str | None = None) -> Price | None:
-        """The price of a model, or of the exact one that answered; None when nobody knows."""
+    def price(
+        self, model: Model, answered: str | None = None, context: Mapping[str, Any] | None = None
+    ) -> Price | None:
+        """The price of a model, or of the exact one that answered; None when nobody knows.
+
+        `context` is what was sent beside the usual settings.
+        """
         ...
 
     def max_output(self, model: Model) -> int | None:
