@@ -7,13 +7,15 @@ This module reads values; it opens no store and builds no model.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import msgspec
 
+from .core.budgets import Budget
 from .core.errors import ConfigurationError
 from .runtime.services import Limits
 
@@ -25,6 +27,10 @@ _TEXTS = ("store", "model", "base_url")
 _TABLES = ("budgets", "prices", "rates")
 _MOST = 1 << 20
 """Bytes of a configuration file that are read."""
+_LIMIT = re.compile(r"\$?\s*(\d[\d_]*(?:\.\d+)?|\.\d+)\s*([a-z]*)")
+_UNITS = {"": "usd", "usd": "usd", "token": "tokens", "tokens": "tokens", "call": "calls", "calls": "calls"}
+_SECONDS = {"s": 1, "min": 60, "h": 3600}
+_WRITE = "write US dollars (0.50), 20000tokens, 10calls or 60s (min, h), and several with commas: 0.50,10calls"
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,7 +44,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """The address of a server that speaks Chat Completions."""
     limits: Limits = Limits()
     budgets: dict[str, Any] = {}
-    """Budgets by scope, as `[budgets]` holds them."""
+    """Budgets by scope, as `[budgets]` holds them; PODIUM_BUDGET is the one of `run`."""
     prices: dict[str, Any] = {}
     """Prices by model name, US dollars per million tokens, as `[prices]` holds them."""
     rates: dict[str, Any] = {}
@@ -53,6 +59,29 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             return None
         path = self.store.removeprefix(_SQLITE)
         return None if "://" in path else Path(path)
+
+
+def budget_of(text: str | Sequence[str], what: str) -> Budget:
+    """A budget for one run as it is written on a command line: `0.50`, `20000tokens`, `10calls`, `90s`, `5min`, or
+    several of them with commas, or as several texts.
+
+    Raises ConfigurationError that names `what` (`--budget`).
+    """
+    limits: dict[str, Any] = {}
+    for word in ",".join([text] if isinstance(text, str) else text).split(","):
+        found = _LIMIT.fullmatch(word.strip().lower())
+        unit = "" if found is None else found[2]
+        name = "seconds" if unit in _SECONDS else _UNITS.get(unit)
+        if found is None or name is None or (name in ("tokens", "calls") and "." in found[1]):
+            raise ConfigurationError(f"{what}: {word.strip()!r} is no limit: {_WRITE}")
+        if name in limits:
+            raise ConfigurationError(f"{what} limits {name} twice: give each limit once")
+        number = found[1].replace("_", "")
+        limits[name] = number if name == "usd" else float(number) * _SECONDS[unit] if name == "seconds" else int(number)
+    try:
+        return Budget(**limits)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{what}: {error}") from None
 
 
 def load(
@@ -129,7 +158,38 @@ def _tables(file: Path, table: dict[str, Any], values: dict[str, Any]) -> None:
         if name in table:
             if not isinstance(table[name], dict):
                 raise ConfigurationError(f"{file}: {name} is a table: write [{name}] and its values below it")
+            for key, value in table[name].items():
+                try:
+                    _check(name, key, value)
+                except ConfigurationError as error:
+                    raise ConfigurationError(f"{file}: [{name}]: {error}") from None
             values[name] = table[name]
+
+
+def _check(table: str, key: str, value: object) -> None:
+    """That an entry can be used, so that its error can name the file. Raises ConfigurationError that names the key."""
+    if table == "budgets":
+        from .policy import Budgets
+
+        Budgets({key: value})
+    elif table == "prices":
+        from .core.prices import Price
+
+        Price.parse(value, f"the price of {key!r}")
+        if ":" not in key and (meant := _meant(key)):
+            raise ConfigurationError(f'{key!r} matches no model of a provider: write "{meant}"')
+    else:
+        from .models.rates import Rates
+
+        Rates.parse({key: value})
+
+
+def _meant(model: str) -> str:
+    """The name of a provider's model that was written without the provider; models of one's own may have any name."""
+    from .models import prices
+
+    names = [f"{provider}:{model}" for provider in ("openai", "anthropic", "gemini")]
+    return next((name for name in names if prices.find(name) is not None), "")
 
 
 def _from_environment(environ: Mapping[str, str], values: dict[str, Any], limits: dict[str, float | int]) -> None:
@@ -137,6 +197,9 @@ def _from_environment(environ: Mapping[str, str], values: dict[str, Any], limits
         value = environ.get(f"PODIUM_{name.upper()}")
         if value:
             values[name] = value
+    budget = environ.get("PODIUM_BUDGET")
+    if budget:
+        values["budgets"] = {**values.get("budgets", {}), "run": budget_of(budget, "PODIUM_BUDGET")}
     for name in Limits.__struct_fields__:
         variable = f"PODIUM_LIMITS_{name.upper()}"
         value = environ.get(variable)

@@ -14,12 +14,13 @@ import tomllib
 from collections.abc import Callable, Mapping
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import Any, NoReturn, TypeAlias, TypeVar, cast
+from typing import Annotated, Any, Literal, NoReturn, TypeAlias, TypeVar, cast
 
 import msgspec
 
 from .agents import Agent
 from .core.errors import ConfigurationError, MissingExtra
+from .core.messages import Settings
 from .ports import Member, Tool
 from .teams import Parallel, Router, Sequential, Supervisor
 
@@ -34,15 +35,39 @@ _MISSING = re.compile(r"Object missing required field `(.*)`")
 S = TypeVar("S", bound=msgspec.Struct)
 
 
+class SettingsEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[agents.NAME.settings]`: how the model is asked to work; what is left out is as the provider has it."""
+
+    max_output_tokens: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    tool_choice: str | None = None
+    reasoning_effort: str | None = None
+    parallel_tool_calls: bool | None = None
+    timeout: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    extra: dict[str, Any] = {}
+    prompt_cache: Literal["5m", "1h", "off"] | None = None
+
+    def settings(self) -> Settings:
+        """The settings of a request."""
+        return Settings(**{name: getattr(self, name) for name in self.__struct_fields__})
+
+
 class AgentEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[agents.NAME]`. Without a `model`, the agent has that of the app it runs in."""
 
     model: str | None = None
+    """A model by name; several with `|` are asked in order."""
     prompt: str = ""
     description: str = ""
     tools: tuple[str, ...] = ()
     """`module:attribute` or `file.py:attribute`, relative to the folder of the team file."""
     max_iterations: int = 20
+    settings: SettingsEntry = SettingsEntry()
+    cache: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    """Seconds for which an equal request may be answered with the reply it had before."""
 
 
 class TeamEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
@@ -141,6 +166,11 @@ def read(file: str) -> TeamFile:
     }
     teams = {name: _team(file, f"teams.{name}", value) for name, value in _section(file, table, "teams")}
     return _entry(file, "", {**table, "agents": agents, "teams": teams}, TeamFile)
+
+
+def settings_of(value: object, what: str) -> Settings:
+    """Settings from a table of their names. Raises ConfigurationError that begins with `what`."""
+    return _entry(what, "", value, SettingsEntry).settings()
 
 
 # --------------------------------------------------------------------------------------------------------- the values
@@ -300,6 +330,8 @@ def _agent(file: str, name: str, entry: AgentEntry, find: FindTool) -> Member:
             entry.prompt,
             description=entry.description,
             max_iterations=entry.max_iterations,
+            settings=entry.settings.settings(),
+            cache=entry.cache,
         )
     except ConfigurationError as error:
         raise ConfigurationError(f"{file}: agents.{name}: {error}") from error

@@ -105,7 +105,13 @@ def alive() -> Counter[str]:
     names: Counter[str] = Counter()
     for thing in gc.get_objects():
         kind = type(thing)
-        if kind.__module__.startswith("podium.runtime.") and kind.__name__ in {"Run", "Step", "Scope", "Frame", "Pump"}:
+        if str(kind.__module__).startswith("podium.runtime.") and kind.__name__ in {
+            "Run",
+            "Step",
+            "Scope",
+            "Frame",
+            "Pump",
+        }:
             names[kind.__name__] += 1
         elif issubclass(kind, asyncio.Task) and not thing.done():
             names["Task"] += 1

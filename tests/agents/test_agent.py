@@ -364,3 +364,14 @@ def test_an_app_for_an_unknown_store_says_which_there_are() -> None:
     with pytest.raises(ConfigurationError, match="sqlite:///"):
         asyncio.run(opens())
     assert msgspec.json.encode({"ok": True}) == b'{"ok":true}'
+
+
+async def test_a_turn_that_the_provider_paused_goes_on(machine: Machine) -> None:
+    from podium.core.messages import Reply, assistant
+    from podium.core.usage import Usage
+
+    model = ScriptedModel([Reply(assistant("Searching"), Usage(), "pause_turn", None, "0"), "Found it."])
+    async with machine.app() as app:
+        result = await app.run(Agent("shop", model=model), "find it")
+    assert result.output == "Found it."
+    assert [message.text for message in model.requests[1].messages][-1] == "Searching"

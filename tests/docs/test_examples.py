@@ -1,4 +1,7 @@
-"""Every example of the documentation is run as a reader would run it, and prints what the page says it prints."""
+"""Every example of the documentation is run as a reader would run it, and prints what the page says it prints.
+
+The pages of providers talk to a mock of the providers on this machine; all others talk to nobody.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from pages import ROOT, Block, all_pages, blocks, commands, matches
 
+from wires.mockserver import MockServer
+
 pytestmark = pytest.mark.usefixtures("offline")
 
 SECONDS = 60
@@ -26,7 +31,12 @@ SECONDS = 60
 BIN = Path(sys.executable).parent
 MEASUREMENTS = {"benchmarks.md"}
 """Pages that hold results of long commands instead of examples."""
-PAGES = [page for page in all_pages() if page.parent.name != "decisions"]
+PAGES = [page for page in all_pages() if page.parent.name not in {"decisions", "providers"}]
+PROVIDERS = [page for page in all_pages() if page.parent.name == "providers"]
+SETTINGS = ("PODIUM_", "ANTHROPIC_", "OPENAI_", "AZURE_", "GEMINI_", "GOOGLE_", "OLLAMA_")
+"""What the settings of the person who runs the tests begin with, beside all keys and addresses."""
+SAID = "Hello from the mock."
+"""What the mock of the providers says to anybody."""
 
 
 def name(page: Path) -> str:
@@ -37,7 +47,7 @@ def name(page: Path) -> str:
 def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """An empty folder to work in, no keys, and no way out: neither here nor in the processes that are started."""
     for variable in list(os.environ):
-        if variable.endswith(("_API_KEY", "_BASE_URL")) or variable.startswith("PODIUM_"):
+        if variable.endswith(("_API_KEY", "_BASE_URL")) or variable.startswith(SETTINGS):
             monkeypatch.delenv(variable)
     for variable in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(variable, "http://127.0.0.1:9")
@@ -120,13 +130,47 @@ class Reader:
         return f"{name(self.page)}:{block.line}: {what}"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name)
-def test_the_examples_of_a_page_run_offline_and_print_what_it_says(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def read(page: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Block, str | None]]:
+    """A page read to its end: its blocks, each with what was printed last when it had been read."""
     reader = Reader(page)
     monkeypatch.setitem(sys.modules, "documentation", reader.module)
+    found: list[tuple[Block, str | None]] = []
     for block in blocks(page):
         reader.read(block)
+        found.append((block, reader.printed))
     assert reader.executed or page.name in MEASUREMENTS, f"{name(page)} has no example that is run"
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_the_examples_of_a_page_run_offline_and_print_what_it_says(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read(page, monkeypatch)
+
+
+@pytest.mark.parametrize("page", PROVIDERS, ids=name)
+def test_the_examples_of_a_provider_run_against_a_mock_of_it(
+    page: Path, monkeypatch: pytest.MonkeyPatch, mock: MockServer
+) -> None:
+    for variable, value in {
+        "ANTHROPIC_BASE_URL": mock.url,
+        "ANTHROPIC_API_KEY": "key",
+        "OPENAI_BASE_URL": f"{mock.url}/v1",
+        "OPENAI_API_KEY": "key",
+        "AZURE_OPENAI_ENDPOINT": mock.url,
+        "AZURE_OPENAI_API_KEY": "key",
+        "GOOGLE_GEMINI_BASE_URL": mock.url,
+        "GEMINI_API_KEY": "key",
+        "GOOGLE_VERTEX_BASE_URL": mock.url,
+        "GOOGLE_VERTEX_ACCESS_TOKEN": "token",
+        "GOOGLE_CLOUD_PROJECT": "team",
+        # The only versions the mock knows.
+        "GOOGLE_GENAI_API_VERSION": "v1" if page.name == "vertex.md" else "v1beta",
+        "OLLAMA_HOST": mock.url,
+    }.items():
+        monkeypatch.setenv(variable, value)
+    answers = [printed for block, printed in read(page, monkeypatch) if "print(result.output)" in block.text]
+    assert answers, f"{name(page)} has no example that prints an answer of its provider: print(result.output)"
+    assert {str(answer).strip() for answer in answers} == {SAID}
 
 
 @cache

@@ -15,7 +15,7 @@ class Exchange:
         self.path = head.split(" ")[1]
         lines = head.split("\r\n")[1:]
         self.headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-        self.body = json.loads(body)
+        self.body = json.loads(body or b"{}")
         self.gone = gone
         self._writer = writer
 

@@ -1,6 +1,8 @@
 """The Chat Completions codec: bodies, replies, streams in any chunking, and servers that deviate."""
 
+import contextlib
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -14,6 +16,7 @@ from podium.core.errors import (
     ContentFiltered,
     ContextTooLong,
     MalformedReply,
+    ModelError,
     ModelTimeout,
     Overloaded,
     RateLimited,
@@ -38,6 +41,7 @@ from podium.core.usage import Usage
 from podium.models.errors import model_error
 from podium.models.one_line import one_line
 from podium.models.openai.chat import ChatDialect, ChatStream, decode_reply, encode_request, strict_ready
+from podium.models.openai.refusals import refusal
 
 SEARCH = ToolSpec("search", "Search.", {"type": "object", "properties": {"q": {"type": "string"}}, "required": ["q"]})
 
@@ -114,7 +118,7 @@ def test_a_conversation_with_tools_and_settings_becomes_a_body():
                     ],
                 },
                 {"role": "tool", "tool_call_id": "c1", "content": "one"},
-                {"role": "tool", "tool_call_id": "call_2_1", "content": "two"},
+                {"role": "tool", "tool_call_id": "call_2_1", "content": "Error: two"},
             ],
             "tools": [
                 {
@@ -193,6 +197,68 @@ def test_the_dialect_chooses_the_limit_field_the_usage_option_and_whether_thinki
     assert body["messages"] == [{"role": "assistant", "content": "ok", "reasoning_content": "hm"}]
 
 
+def test_thinking_of_other_providers_is_never_echoed():
+    parts = (
+        Thinking("a", "sig", "anthropic"),
+        Thinking("b", None, "gemini"),
+        Thinking("c"),
+        Thinking("d", None, "openai"),
+    )
+    for echo, expected in ((True, {"reasoning_content": "cd"}), (False, {})):
+        body = encode_request(
+            ModelRequest([assistant(*parts, "ok")]), "m", stream=False, dialect=ChatDialect(echo_thinking=echo)
+        )
+        assert body["messages"] == [{"role": "assistant", "content": "ok", **expected}]
+
+
+def test_the_cache_key_is_sent_only_where_the_dialect_knows_it():
+    request = ModelRequest([system("Be brief."), user("x")], agent="shop")
+    assert "prompt_cache_key" not in encode_request(request, "m", stream=False)
+    body = encode_request(request, "m", stream=False, dialect=ChatDialect(cache_key=True))
+    assert body["prompt_cache_key"].startswith("shop-")
+
+
+KNOWN = ChatDialect(known_as="openai:gpt-6-sol")
+OLDER = ChatDialect(known_as="openai:gpt-4o")
+FIRST = ChatDialect(known_as="openai:o3")
+
+
+@pytest.mark.parametrize(
+    ("dialect", "given", "tools", "remedy"),
+    [
+        (KNOWN, Settings(temperature=0.5), (), r'no temperature while.*reasoning_effort="none"'),
+        (KNOWN, Settings(top_p=0.5, reasoning_effort="low"), (), r"no top_p while it reasons"),
+        (KNOWN, Settings(stop=("END",)), (), "no stop: leave it out"),
+        (KNOWN, Settings(), (SEARCH,), "use openai-responses:gpt-6-sol"),
+        (FIRST, Settings(temperature=0.0), (), "no temperature: leave it out"),
+    ],
+)
+def test_what_a_model_is_known_to_refuse_is_refused_before_anything_is_sent(dialect, given, tools, remedy):
+    with pytest.raises(BadRequest, match=remedy):
+        encode_request(ModelRequest([user("x")], tools, given), "m", stream=False, dialect=dialect)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "given", "tools"),
+    [
+        (KNOWN, Settings(temperature=1, top_p=1.0, seed=1, max_output_tokens=9), ()),
+        (KNOWN, Settings(temperature=0.5, reasoning_effort="none"), (SEARCH,)),
+        (OLDER, Settings(temperature=0.5, top_p=0.1, stop=("END",), seed=1), (SEARCH,)),
+        (ChatDialect(known_as="openai:brand-new"), Settings(temperature=0.5, stop=("END",)), (SEARCH,)),
+        (ChatDialect(), Settings(temperature=0.5, stop=("END",)), (SEARCH,)),
+    ],
+)
+def test_what_a_model_takes_or_nobody_knows_is_sent(dialect, given, tools):
+    body = encode_request(ModelRequest([user("x")], tools, given), "m", stream=False, dialect=dialect)
+    assert body.get("temperature") == given.temperature
+    assert body.get("stop", []) == list(given.stop)
+
+
+def test_a_file_that_is_nowhere_is_refused():
+    with pytest.raises(BadRequest, match="data="):
+        encode_request(ModelRequest([user([Media("image/png")])]), "m", stream=False)
+
+
 def test_a_tool_choice_that_is_not_offered_is_refused():
     with pytest.raises(BadRequest, match="search"):
         encode_request(ModelRequest([user("x")], (SEARCH,), Settings(tool_choice="other")), "m", stream=False)
@@ -246,6 +312,10 @@ def test_content_in_parts_is_joined_and_an_unknown_part_is_kept():
     ]
     kept = Raw("openai", {"type": "hologram", "x": 1})
     assert whole({"content": parts}).message == assistant(Thinking("hm"), "ab", kept)
+
+
+def test_content_that_is_one_part_instead_of_a_list_is_read():
+    assert whole({"content": {"type": "text", "text": "a"}}).message == assistant("a")
 
 
 def test_a_refusal_is_text_with_its_own_finish():
@@ -366,6 +436,38 @@ def test_no_bytes_whatever_break_the_decoder_in_another_way_than_a_model_error(n
         stream(b"data: " + noise + b"\n\n", size)
 
 
+LOOSE = st.recursive(
+    st.sampled_from([None, True, -1, 0, 3, 1.5, "", "a", "stop", "tool_calls"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
+        st.sampled_from(["type", "text", "id", "index", "function", "name", "arguments", "thinking", "prompt_tokens",
+                         "usage", "content_filter_results"]), inner, max_size=4),
+    max_leaves=8,
+)  # fmt: skip
+MESSAGES = st.dictionaries(
+    st.sampled_from(["content", "reasoning", "refusal", "tool_calls", "function_call"]), LOOSE, max_size=4
+)
+CHOICES = st.lists(
+    st.fixed_dictionaries({}, optional={
+        "delta": LOOSE | MESSAGES, "message": LOOSE | MESSAGES, "finish_reason": LOOSE, "index": LOOSE,
+        "error": LOOSE}),
+    max_size=2,
+)  # fmt: skip
+CHUNKS = st.fixed_dictionaries(
+    {}, optional={"choices": LOOSE | CHOICES, "usage": LOOSE, "x_groq": LOOSE, "model": LOOSE, "error": LOOSE}
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(CHUNKS, max_size=5), st.booleans())
+def test_chunks_and_bodies_of_any_shape_end_in_a_reply_or_a_model_error(chunks, done):
+    with contextlib.suppress(ModelError):
+        _, reply = stream(sse(*chunks, done=done))
+        encode_request(ModelRequest([reply.message]), "m", stream=False)
+    for each in chunks:
+        with contextlib.suppress(ModelError):
+            decode_reply(json.dumps(each).encode())
+
+
 A, B = ToolCall("f", {"x": 1}, "a"), ToolCall("g", {"y": 2}, "b")
 
 
@@ -443,6 +545,19 @@ def test_token_counts_may_come_with_every_chunk_and_the_last_wins():
     assert stream(sse(*chunks, chunk({}, "stop")))[1].usage == Usage(3, 2)
 
 
+@pytest.mark.parametrize("lost", [b"\n", b"NE]\n\n", b"[DONE]\n\n", b"1}}\n\ndata: [DONE]\n\n"])
+def test_what_is_lost_after_the_answer_does_no_harm(lost):
+    whole = sse(chunk({"content": "hi"}), chunk({}, "stop"), {"choices": [], "usage": {"prompt_tokens": 1}})
+    assert whole.endswith(lost)
+    assert stream(whole.removesuffix(lost))[1].message.text == "hi"
+
+
+def test_a_truncated_refusal_is_kept_too():
+    with pytest.raises(MalformedReply) as caught:
+        stream(sse(chunk({"refusal": "I can"}), chunk({"refusal": "not"}), done=False))
+    assert caught.value.data["partial"] == "I cannot"
+
+
 def test_a_truncated_stream_is_malformed_and_keeps_what_came():
     with pytest.raises(MalformedReply) as caught:
         stream(sse(chunk({"content": "Half of"}), chunk({"content": " it"}), done=False))
@@ -504,6 +619,51 @@ def test_a_status_and_body_become_the_error_that_says_what_to_do(status, body, k
     assert "http://h/v1" in str(error)
     assert "\n" not in str(error)
     assert "style" not in str(error)
+
+
+FIXTURES = Path(__file__).parent / "fixtures/openai-chat"
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "kind", "remedy"),
+    [
+        ("error-401", 401, AuthenticationFailed, "OPENAI_API_KEY"),
+        ("error-429", 429, RateLimited, "Wait"),
+        ("error-429-quota", 429, BadRequest, "credit"),
+        ("error-400-context", 400, ContextTooLong, "Shorten"),
+        ("error-400-max-tokens", 400, BadRequest, 'max_tokens_field="max_completion_tokens"'),
+        ("error-400-cache-key", 400, BadRequest, "cache_key=False"),
+        ("error-400-azure-filter", 400, ContentFiltered, "Filtered: hate, jailbreak"),
+        ("error-404", 404, BadRequest, "model's name"),
+        ("error-500", 500, Overloaded, "again"),
+    ],
+)
+def test_a_refusal_of_openai_or_azure_says_what_to_do(name, status, kind, remedy):
+    error = refusal(status, (FIXTURES / f"{name}.json").read_bytes(), model="m", server="http://h/v1")
+    assert type(error) is kind
+    assert remedy in str(error)
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        ("Unrecognized request argument supplied: max_completion_tokens", 'max_tokens_field="max_tokens"'),
+        ("extra fields not permitted: stream_options", "stream_usage=False"),
+        (
+            "Function tools with reasoning_effort are not supported for gpt-5.6 in /v1/chat/completions",
+            "openai-responses",
+        ),
+    ],
+)
+def test_a_field_that_a_server_does_not_know_can_be_left_out_and_the_error_says_how(text, remedy):
+    error = refusal(400, json.dumps({"error": {"message": text}}).encode(), model="m", server="s")
+    assert type(error) is BadRequest
+    assert remedy in str(error)
+
+
+def test_advice_on_fields_is_not_given_for_a_wrong_value():
+    body = json.dumps({"error": {"message": "max_completion_tokens is too large: 99"}}).encode()
+    assert "max_tokens_field" not in str(refusal(400, body, model="m", server="s"))
 
 
 def test_a_server_that_echoes_a_key_does_not_get_it_into_the_message():

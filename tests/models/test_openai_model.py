@@ -45,7 +45,15 @@ HANG = ModelRequest([user("hi")], settings=Settings(extra={"hang": True}))
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch):
-    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+    for name in (
+        "OPENAI_API_KEY",
+        "OPENAI_BASE_URL",
+        "OPENAI_ORG_ID",
+        "OPENAI_PROJECT_ID",
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "ALL_PROXY",
+    ):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
 
@@ -141,6 +149,46 @@ async def test_a_key_of_the_environment_is_not_sent_in_the_clear_to_another_mach
 async def test_without_a_key_the_official_address_is_not_called_and_the_error_says_what_to_do():
     with pytest.raises(AuthenticationFailed, match=r'OPENAI_API_KEY.*base_url.*"offline"'):
         await OpenAIModel("gpt").request(ASK)
+
+
+@pytest.mark.parametrize(
+    ("url", "official"),
+    [
+        (None, True),
+        ("https://eu.api.openai.com/v1", True),
+        ("https://box.lan/v1", False),
+        ("https://api.openai.com.evil.example/v1", False),
+    ],
+)
+async def test_only_openai_itself_is_told_the_organization_and_given_a_cache_key(monkeypatch, url, official):
+    seen = []
+
+    def handler(request: httpx2.Request) -> httpx2.Response:
+        seen.append(request)
+        return httpx2.Response(200, content=reply_body())
+
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-1")
+    monkeypatch.setenv("OPENAI_PROJECT_ID", "proj-1")
+    transport = HttpTransport(mock=httpx2.MockTransport(handler))
+    settings = Settings(max_output_tokens=5)
+    model = OpenAIModel("m", base_url=url, api_key=KEY, transport=transport)
+    await model.request(ModelRequest([user("hi")], agent="shop", settings=settings))
+    await transport.aclose()
+    body = json.loads(seen[0].content)
+    assert (seen[0].headers.get("openai-organization") == "org-1") is official
+    assert (seen[0].headers.get("openai-project") == "proj-1") is official
+    assert ("prompt_cache_key" in body) is official
+    assert ("max_completion_tokens" in body) is official
+    assert ("max_tokens" in body) is not official
+
+
+async def test_the_cache_key_can_be_asked_for_and_refused():
+    for choice in (True, False):
+        async with serving(says_hello) as server:
+            model = OpenAIModel("m", base_url=server.url, cache_key=choice)
+            await model.request(ModelRequest([user("hi")], agent="shop"))
+            await model.aclose()
+        assert ("prompt_cache_key" in server.exchanges[0].body) is choice
 
 
 @pytest.mark.parametrize("url", ["localhost:11434", "ftp://h/v1", "http://", ""])

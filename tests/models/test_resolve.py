@@ -40,7 +40,19 @@ def test_the_offline_model_takes_no_server():
 
 
 def test_the_package_shows_its_names_and_has_no_others():
-    assert dir(podium.models) == ["OfflineModel", "OpenAIModel", "ScriptedModel", "resolve"]
+    assert dir(podium.models) == [
+        "AzureOpenAIModel",
+        "ClaudeModel",
+        "FallbackModel",
+        "GeminiModel",
+        "OfflineModel",
+        "OllamaModel",
+        "OpenAIModel",
+        "OpenAIResponsesModel",
+        "ScriptedModel",
+        "VertexModel",
+        "resolve",
+    ]
     assert all(callable(getattr(podium.models, name)) for name in dir(podium.models))
     with pytest.raises(AttributeError):
-        podium.models.ClaudeModel  # noqa: B018 - the access is the test
+        podium.models.MistralModel  # noqa: B018 - the access is the test

@@ -15,7 +15,7 @@ from podium.models.endpoint import CREDENTIAL_HEADERS
 from .loopback import Exchange, serving
 
 ONCE = Retry(attempts=1)
-SECRET = "sECRET-key_0123456789abcdef-qwertz"
+SECRET = "plain words that look like no key at all 12"
 PROVIDERS = {
     "anthropic:claude-sonnet-5-5": ("ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"),
     "openai:gpt-6-sol": ("OPENAI_API_KEY", "OPENAI_BASE_URL"),

@@ -56,6 +56,9 @@ class AgentConfig(msgspec.Struct, frozen=True, array_like=True):
     """The version of the model that was chosen in place of the agent's own; 0 for its own."""
 
 
+PAUSED = "pause_turn"
+"""Why a reply ends when its provider stopped a long turn of its own tools. It goes on when it is asked again."""
+
 _config = msgspec.msgpack.Decoder(AgentConfig)
 
 
@@ -223,15 +226,16 @@ class Agent(Runnable[Output], Generic[Deps, Output]):
             turn = ctx.scope("turn")
             try:
                 reply = await self._ask(turn, form, transcript)
+                text = reply.message.text or text
+                if calls := reply.message.tool_calls:
+                    results, seqs = await self._use(turn, calls)
+                    transcript.add(tool_results(*results), FromSteps(seqs), turn.key)
+                    continue
             except Exhausted as error:
                 if error.partial is None:
                     error.partial = text or None  # what was reached before a budget ended it
                 raise
-            calls = reply.message.tool_calls
-            text = reply.message.text or text
-            if calls:
-                results, seqs = await self._use(turn, calls)
-                transcript.add(tool_results(*results), FromSteps(seqs), turn.key)
+            if reply.finish == PAUSED:
                 continue
             if self._output.is_text:
                 return reply.message.text

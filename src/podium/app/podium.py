@@ -382,8 +382,10 @@ class Podium:
             raise RunNotFound(f"there is no run {run_id}")
         found = member or self.find(row)
         fresh = new_id or new_run_id()
-        charges = None if budget is None else _charges(fresh, budget_of(budget))
-        new = await _fork(self.store, row, at, fresh, effects, self.clock.time(), charges)
+        limit = None if budget is None else budget_of(budget)
+        charges = None if limit is None else _charges(fresh, limit)
+        seconds = None if limit is None else limit.seconds
+        new = await _fork(self.store, row, at, fresh, effects, self.clock.time(), charges, seconds)
         self._spawn(new, found, Options())
         return Handle(self, new)
 

@@ -19,17 +19,20 @@ from .exits import Code, code_of_error, code_of_status, reported, say
 from .options import (
     RUNS,
     BaseUrlOption,
+    BudgetOption,
     JsonOption,
     ModelOption,
     Settings,
     StoreOption,
     TargetArgument,
+    budget,
     example,
     settings,
 )
 
 if TYPE_CHECKING:
     from podium.app import Podium
+    from podium.core.budgets import Budget
     from podium.core.deltas import Transient
     from podium.core.records import Record
     from podium.ports import Member
@@ -55,24 +58,27 @@ def chat(
     ] = None,
     model: ModelOption = None,
     base_url: BaseUrlOption = None,
+    limits: BudgetOption = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Talk with a member. It remembers what was said in the session.
 
     /quit or Ctrl-D ends; Ctrl-C cancels the present answer only. With --json each outcome is a line of JSON.
+    --budget is for each message, which is a run of its own; [budgets] in podium.toml limits whole sessions.
     """
     with reported():
         from .find import member_at
 
         chosen = settings(store, model, base_url)
+        limit = budget(limits)
         member = member_at(target)
         name = session or f"chat-{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
         keyboard = Keyboard()
         if keyboard.interactive:
             sys.stderr.write(f"{member.name}, session {name}. {HELP}.\n")
         with asyncio.Runner() as runner:
-            talk = Talk(runner, chosen, member, name, keyboard, as_json=as_json)
+            talk = Talk(runner, chosen, member, name, keyboard, limit, as_json=as_json)
             try:
                 code = talk.go()
             finally:
@@ -116,6 +122,7 @@ class Talk:
         member: Member,
         session: str,
         keyboard: Keyboard,
+        limit: Budget | None = None,
         *,
         as_json: bool,
     ) -> None:
@@ -124,6 +131,7 @@ class Talk:
         self._member = member
         self._session = session
         self._keyboard = keyboard
+        self._limit = limit
         self._json = as_json
         self._app: Podium = chosen.app()
         self._printer = Printer(quiet=as_json)
@@ -172,7 +180,7 @@ class Talk:
 
         self._printer = Printer(quiet=self._json)
         if run_id is None:
-            run_id = (await self._app.start(self._member, text, session=self._session)).run_id
+            run_id = (await self._app.start(self._member, text, session=self._session, budget=self._limit)).run_id
         desk, printer = self._app.desk, self._printer
         working = self._app.settled(run_id, over=False)
         attending = asyncio.ensure_future(attended(self._app, run_id, working, [printer.listen], after=after))

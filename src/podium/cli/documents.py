@@ -6,7 +6,7 @@ Fields are added, never renamed or removed. Money is a decimal string of US doll
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -14,11 +14,16 @@ from podium.core.codec import readable
 from podium.core.deltas import Transient
 from podium.core.errors import PodiumError
 from podium.core.records import RECORDS, Record
-from podium.core.state import History
+from podium.core.state import History, StepState
 from podium.runtime.results import Pending, RunResult, StepView
 from podium.schema import dump
 
+from .attempts import Attempts
+from .attempts import document as paid
 from .standing import Standing
+
+if TYPE_CHECKING:
+    from podium.app.costs import CostLine
 
 
 def write(document: object, *, line: bool = False) -> None:
@@ -64,8 +69,8 @@ def waiting(item: Pending) -> dict[str, Any]:
     return readable(item)
 
 
-def row(each: Standing) -> dict[str, Any]:
-    """A line of `podium runs`."""
+def row(each: Standing, costs: CostLine | None = None) -> dict[str, Any]:
+    """A line of `podium runs`. `costs` are what its calls came to by now."""
     found = each.row
     return {
         "run_id": found.id,
@@ -76,7 +81,9 @@ def row(each: Standing) -> dict[str, Any]:
         "created": found.created,
         "updated": found.updated,
         "wake_at": found.wake_at,
-        "cost": found.cost,
+        "cost": found.cost if costs is None else str(costs.cost),
+        "uncertain_cost": "0" if costs is None else str(costs.uncertain),
+        "unpriced": 0 if costs is None else costs.unpriced,
         "records": found.seq,
         "session": found.session,
         "parent": found.parent,
@@ -84,9 +91,15 @@ def row(each: Standing) -> dict[str, Any]:
     }
 
 
-def step(view: StepView) -> dict[str, Any]:
+def step(view: StepView, state: StepState, attempts: Attempts) -> dict[str, Any]:
     """A step of `podium show`."""
-    return readable(view)
+    return {**readable(view), **paid(state, attempts.of(view.key))}
+
+
+def steps(result: RunResult[Any]) -> list[dict[str, Any]]:
+    """The steps of a run."""
+    attempts = Attempts(result.records)
+    return [step(view, result.history.steps[view.key], attempts) for view in result.steps]
 
 
 def beginning(history: History) -> dict[str, Any]:

@@ -23,6 +23,18 @@ store = ".podium/podium.db"  # every run, and what it did; safe to keep, and to 
 model = "offline"            # rules, no language model: try "openai:NAME" once OPENAI_API_KEY is set
 # base_url = "http://localhost:11434/v1"  # any server that speaks Chat Completions, with model = "openai:NAME"
 
+# Calls are refused before they would pass a budget: US dollars, or { tokens = …, calls = …, per = "day" }.
+# [budgets]
+# run = 0.50              # each run
+# "agent:support" = 5     # this agent, each day (UTC)
+# all = { usd = 100, per = "month" }
+
+# [prices]                # US dollars per million tokens, for models that `podium prices MODEL` does not know
+# "openai:my-model" = { input = 0.5, output = 2 }
+
+# [rates]                 # at most so many a minute
+# "openai:*" = { requests = 50, tokens = 40000 }
+
 # [limits]
 # tool_timeout = 60   # seconds
 """

@@ -11,10 +11,12 @@ import typer
 if TYPE_CHECKING:
     from podium.app import Podium
     from podium.config import Config
+    from podium.core.budgets import Budget
 
 RUNS = "Runs"
 PEOPLE = "Decisions"
 TEAMS = "Teams"
+MONEY = "Models and money"
 MACHINE = "This machine"
 
 StoreOption = Annotated[
@@ -28,6 +30,14 @@ ModelOption = Annotated[
 BaseUrlOption = Annotated[
     str | None,
     typer.Option("--base-url", metavar="URL", help="The address of a server that speaks Chat Completions."),
+]
+BudgetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--budget",
+        metavar="LIMIT",
+        help="What the run may use: 0.50 (US dollars), 20000tokens, 10calls, 60s; with commas, or repeated.",
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Draw no progress and print no summary.")]
@@ -47,6 +57,13 @@ TargetArgument = Annotated[
         show_default=False,
     ),
 ]
+
+
+def budget(given: list[str] | None) -> Budget | None:
+    """The budget that `--budget` gives. Raises ConfigurationError."""
+    from podium.config import budget_of
+
+    return budget_of(given, "--budget") if given else None
 
 
 def example(*lines: str) -> str:
@@ -69,8 +86,19 @@ class Settings(msgspec.Struct, frozen=True):
         """The app of these settings, not yet open."""
         from podium.app import Podium
 
+        from .exits import say
+
         config = self.config
-        return Podium(config.store, model=config.model, base_url=config.base_url, limits=config.limits)
+        return Podium(
+            config.store,
+            model=config.model,
+            base_url=config.base_url,
+            limits=config.limits,
+            budgets=config.budgets,
+            prices=config.prices,
+            rates=config.rates,
+            on_alert=lambda alert: say(str(alert)),
+        )
 
     def existing(self) -> Podium:
         """The app, for commands that need runs there already. Raises ConfigurationError when there is no store."""

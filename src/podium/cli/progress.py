@@ -16,6 +16,7 @@ from podium.core.deltas import Reset, TextDelta, Transient
 from podium.core.records import RECORDS, Record
 from podium.core.state import History
 
+from .attempts import Attempts
 from .screen import describe, is_terminal
 from .tree import NOISE, Line, grow, lines
 from .words import clip, seconds, visible
@@ -36,6 +37,7 @@ class Tree:
     def __init__(self, run_id: str) -> None:
         self._run_id = run_id
         self._history = History()
+        self._attempts = Attempts()
         self._began = time.time()
         self._writing: dict[str, str] = {}
         self._reports: dict[str, str] = {}
@@ -46,6 +48,7 @@ class Tree:
         self.changed = True
         if isinstance(event, RECORDS):
             self._history.apply(event)
+            self._attempts.apply(event)
             key = getattr(event, "key", "")
             self._writing.pop(key, None)
             self._reports.pop(key, None)
@@ -60,7 +63,7 @@ class Tree:
     def lines(self, width: int, height: int) -> list[Line]:
         """The picture: a head line, then as much of the tree as fits, the newest steps last."""
         now = time.time()
-        drawn = lines(grow(self._history, without=NOISE), now=now, fold=True)
+        drawn = lines(grow(self._history, self._attempts, without=NOISE), now=now, fold=True)
         said = [*self._reports.values(), *list(self._writing.values())[-1:]]
         passing: list[Line] = [[("  " + _end(text, width - 4), "dim italic")] for text in said[:3]]
         room = max(3, height - 2 - len(passing))

@@ -22,6 +22,8 @@ from podium.core.transcript import FromSession
 from podium.ports import Store
 from podium.runtime.results import StepView, all_began, view_of
 
+from .attempts import Attempts, document
+
 
 class Shown(msgspec.Struct, frozen=True):
     """A step, its request and its receipt, as plain data."""
@@ -32,6 +34,8 @@ class Shown(msgspec.Struct, frozen=True):
     """None while the step is not over."""
     missing: tuple[str, ...] = ()
     """What could not be shown."""
+    paid: dict[str, Any] = {}
+    """What is reserved or uncertain, and the attempts before the last (`attempts.document`)."""
 
 
 async def read(store: Store, run_id: str, key: str) -> Shown:
@@ -44,7 +48,8 @@ async def read(store: Store, run_id: str, key: str) -> Shown:
     material = _Material(store)
     request = await _request(step, history, records, material)
     receipt = None if step.ended is None else await _receipt(step, step.ended, material)
-    return Shown(view_of(step, history), request, receipt, tuple(material.missing))
+    paid = document(step, Attempts(records).of(key))
+    return Shown(view_of(step, history), request, receipt, tuple(material.missing), paid)
 
 
 def _near(history: History, key: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -11,6 +11,7 @@ from .exits import Code, reported
 from .options import (
     RUNS,
     BaseUrlOption,
+    BudgetOption,
     JsonOption,
     ModelOption,
     QuietOption,
@@ -18,6 +19,7 @@ from .options import (
     Settings,
     StoreOption,
     TargetOption,
+    budget,
     example,
     settings,
 )
@@ -32,7 +34,9 @@ def register(app: typer.Typer) -> None:
     app.command(
         "resume", rich_help_panel=RUNS, epilog=example("podium resume last", "podium resume run-01a2b3 --steal")
     )(resume)
-    app.command("fork", rich_help_panel=RUNS, epilog=example("podium fork last --at support.1/turn.2/model.1"))(fork)
+    app.command(
+        "fork", rich_help_panel=RUNS, epilog=example("podium fork last --at support.1/turn.2/model.1 --budget 0.50")
+    )(fork)
 
 
 def resume(
@@ -82,6 +86,7 @@ def fork(
         Literal["hold", "allow"],
         typer.Option("--effects", help="Whether actions that change the world wait for a person, or run."),
     ] = "hold",
+    limits: BudgetOption = None,
     run_id: Annotated[str | None, typer.Option("--run-id", metavar="ID", help="The id of the new run.")] = None,
     target: TargetOption = None,
     model: ModelOption = None,
@@ -93,21 +98,23 @@ def fork(
 ) -> None:
     """Start a new run that shares another's history up to a step, and performs that step anew.
 
-    What was done before the step is copied and costs nothing. The first run stays as it is.
+    What was done before the step is copied and costs nothing. The first run stays as it is. Without --budget the
+    new run may use as much as the first one, anew.
     """
     with reported():
         chosen = settings(store, model, base_url)
         shown = {"as_json": as_json, "quiet": quiet, "wait": wait}
-        raise typer.Exit(asyncio.run(_fork(chosen, run, at, effects, run_id, target, shown)))
+        options = {"at": at, "effects": effects, "new_id": run_id, "budget": budget(limits)}
+        raise typer.Exit(asyncio.run(_fork(chosen, run, target, shown, options)))
 
 
 async def _fork(
-    chosen: Settings, name: str, at: str, effects: str, new: str | None, target: str | None, shown: dict[str, bool]
+    chosen: Settings, name: str, target: str | None, shown: dict[str, bool], options: dict[str, Any]
 ) -> Code:
     from .driving import Presentation
     from .find import member_of, run_named
 
     async with chosen.existing() as app:
         row = await run_named(app.store, name)
-        handle = await app.fork(row.id, at=at, member=member_of(row, target), effects=effects, new_id=new)
+        handle = await app.fork(row.id, member=member_of(row, target), **options)
         return await Presentation(chosen, **shown).drive(app, handle.run_id, handle.settled())

@@ -19,16 +19,19 @@ from .exits import Code, Interrupted, reported, say
 from .options import (
     TEAMS,
     BaseUrlOption,
+    BudgetOption,
     JsonOption,
     ModelOption,
     QuietOption,
     Settings,
     StoreOption,
+    budget,
     example,
     settings,
 )
 
 if TYPE_CHECKING:
+    from podium.core.budgets import Budget
     from podium.review.findings import Severity
     from podium.review.outcome import Review
     from podium.review.report import Format
@@ -79,6 +82,7 @@ def review(
     ] = None,
     model: ModelOption = None,
     base_url: BaseUrlOption = None,
+    limits: BudgetOption = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -95,7 +99,7 @@ def review(
         rendering = _format(form, as_json=as_json)
         threshold = None if fail_on is None else Severity.parse(fail_on)
         named = _named(revisions, staged=staged, diff=diff, pr=pr)
-        outcome = asyncio.run(_run(chosen, named, quiet=quiet))
+        outcome = asyncio.run(_run(chosen, named, budget(limits), quiet=quiet))
         if isinstance(outcome, Code):
             raise typer.Exit(outcome)
         _write(outcome, rendering)
@@ -151,8 +155,9 @@ def _named(revisions: str | None, *, staged: bool, diff: Path | None, pr: str | 
     return source.name(folder=Path.cwd(), revisions=revisions, staged=staged, patch=patch, pull_request=pr, asked=asked)
 
 
-async def _run(chosen: Settings, named: Named, *, quiet: bool) -> Review | Code:
+async def _run(chosen: Settings, named: Named, limit: Budget | None, *, quiet: bool) -> Review | Code:
     """The review, with what its run cost; or the exit code of a run that came to none."""
+    from podium.review.outcome import Review
     from podium.review.source import keep
     from podium.review.team import TEAM, ReviewRequest
 
@@ -162,13 +167,13 @@ async def _run(chosen: Settings, named: Named, *, quiet: bool) -> Review | Code:
     name = chosen.config.model or "offline"
     with _beside(chosen) as folder:
         async with chosen.app() as app:
-            handle = await app.start(TEAM, ReviewRequest(keep(named, folder), name))
+            handle = await app.start(TEAM, ReviewRequest(keep(named, folder), name), budget=limit)
             async with progress.shown(handle.run_id, quiet=quiet) as drawing:
                 try:
                     result = await attended(app, handle.run_id, handle.settled(), [drawing] if drawing else [])
                 except asyncio.CancelledError:
                     raise Interrupted(screen.resume_command(handle.run_id, chosen)) from None
-    if result.output is None:
+    if not isinstance(result.output, Review):
         return Presentation(chosen, quiet=quiet).finish(result)
     return msgspec.structs.replace(
         result.output,

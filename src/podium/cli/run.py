@@ -11,12 +11,14 @@ from .exits import Code, reported
 from .options import (
     RUNS,
     BaseUrlOption,
+    BudgetOption,
     JsonOption,
     ModelOption,
     QuietOption,
     Settings,
     StoreOption,
     TargetArgument,
+    budget,
     example,
     settings,
 )
@@ -29,6 +31,7 @@ def register(app: typer.Typer) -> None:
         rich_help_panel=RUNS,
         epilog=example(
             'podium run team.py:support "Refund order A-1" --model openai:gpt-5.4-mini',
+            "podium run team.py:support --budget 0.50,20calls",
             "podium run team.py:support @letter.txt --json | jq .output",
         ),
     )(run)
@@ -51,6 +54,7 @@ def run(
         str | None,
         typer.Option("--run-id", metavar="ID", help="The run's id. The same id and input again continue the same run."),
     ] = None,
+    limits: BudgetOption = None,
     timeout: Annotated[
         float | None, typer.Option("--timeout", metavar="SECONDS", min=0.001, help="Wall time the whole run may take.")
     ] = None,
@@ -67,7 +71,8 @@ def run(
     """Run a member and print its output.
 
     The output goes to stdout, progress and messages to stderr. A run that waits for somebody exits with 3 and says
-    which commands let it go on; one that was interrupted or killed goes on with `podium resume`.
+    which commands let it go on; one that was interrupted or killed goes on with `podium resume`. A run that a
+    budget ends exits with 5, keeps what was reached, and says how to go on.
     """
     with reported():
         from .find import input_from
@@ -76,13 +81,12 @@ def run(
             raise typer.BadParameter("--follow prints lines of JSON: add --json")
         chosen = settings(store, model, base_url)
         value = input_from(input_, json_input)
+        options = {"session": session, "run_id": run_id, "timeout": timeout, "budget": budget(limits)}
         shown = {"as_json": as_json, "quiet": quiet, "follow": follow, "wait": wait}
-        raise typer.Exit(
-            asyncio.run(_run(chosen, target, value, shown, session=session, run_id=run_id, timeout=timeout))
-        )
+        raise typer.Exit(asyncio.run(_run(chosen, target, value, shown, options)))
 
 
-async def _run(chosen: Settings, target: str, value: Any, shown: dict[str, bool], **options: Any) -> Code:
+async def _run(chosen: Settings, target: str, value: Any, shown: dict[str, bool], options: dict[str, Any]) -> Code:
     from .driving import Presentation
     from .find import member_at
 

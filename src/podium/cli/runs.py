@@ -14,6 +14,7 @@ from .options import RUNS, JsonOption, Settings, StoreOption, example, settings
 
 if TYPE_CHECKING:
     from podium.app import Podium
+    from podium.app.costs import CostLine
     from podium.runtime.results import Pending
 
     from .standing import Standing
@@ -59,15 +60,19 @@ async def _runs(
     if waiting:
         states = ["suspended"]
     found: list[Standing] = []
+    costs: dict[str, CostLine] = {}
     now = 0.0
     if chosen.has_store():
         async with chosen.app() as app:
             now = app.clock.time()
             found = await _found(app, states, session, limit, now, waiting=waiting)
+            costs = await _costs(app, found)
     if as_json:
-        documents.write([documents.row(each) for each in found])
+        documents.write([documents.row(each, costs.get(each.row.id)) for each in found])
     elif found:
-        _print([_cells(each, now) for each in found])
+        from .screen import table
+
+        table([COLUMNS, *(_cells(each, costs.get(each.row.id), now) for each in found)], style=_style)
     else:
         sys.stderr.write("no such runs\n" if states or session else "no runs yet\n")
     return Code.OK
@@ -93,8 +98,25 @@ async def _found(
     return found
 
 
-def _cells(each: Standing, now: float) -> tuple[str, ...]:
-    from .words import ago, local, money, seconds, visible
+async def _costs(app: Podium, found: list[Standing]) -> dict[str, CostLine]:
+    """What the runs cost by now, by run."""
+    if not found:
+        return {}
+    since = min(each.row.created for each in found)
+    return {line.name: line for line in await app.costs.summary("run", since=since)}
+
+
+def _cost(each: Standing, costs: CostLine | None) -> str:
+    from .words import money
+
+    if costs is None:
+        return money(Decimal(each.row.cost or "0"))
+    uncertain = f" + {money(costs.uncertain)} uncertain" if costs.uncertain else ""
+    return money(costs.cost, costs.unpriced) + uncertain
+
+
+def _cells(each: Standing, costs: CostLine | None, now: float) -> tuple[str, ...]:
+    from .words import ago, local, seconds, visible
 
     row = each.row
     end = now if each.driven else row.updated
@@ -104,7 +126,7 @@ def _cells(each: Standing, now: float) -> tuple[str, ...]:
         each.state,
         f"{local(row.created)} ({ago(now - row.created)})",
         seconds(max(0.0, end - row.created)),
-        money(Decimal(row.cost or "0")),
+        _cost(each, costs),
         "; ".join(_waits(item) for item in each.pending),
     )
 
@@ -131,16 +153,5 @@ _STYLES = {
 }
 
 
-def _print(rows: list[tuple[str, ...]]) -> None:
-    from .screen import write
-    from .tree import Line
-
-    widths = [max(len(row[column]) for row in (COLUMNS, *rows)) for column in range(len(COLUMNS))]
-    lines: list[Line] = []
-    for index, row in enumerate((COLUMNS, *rows)):
-        line: Line = []
-        for column, (cell, width) in enumerate(zip(row, widths, strict=True)):
-            style = "bold" if index == 0 else _STYLES.get(cell, "") if column == 2 else ""
-            line.append((cell.ljust(width) + "  ", style))
-        lines.append(line)
-    write(lines)
+def _style(column: int, cell: str) -> str:
+    return _STYLES.get(cell, "") if column == 2 else ""

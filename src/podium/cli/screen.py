@@ -9,15 +9,19 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from decimal import ROUND_CEILING, Decimal
 from typing import Any, TextIO, cast
 
 import msgspec
 
 from podium.core import keys
+from podium.core.budgets import Charge
+from podium.core.money import dollars
 from podium.core.records import Status
 from podium.core.redaction import REDACTED
 from podium.core.state import History
+from podium.core.usage import FREE
 from podium.runtime.results import Pending, RunResult
 
 from . import documents
@@ -44,6 +48,25 @@ def write(lines: Iterable[Line], file: TextIO | None = None) -> None:
     console = Console(file=out, highlight=False, markup=False, emoji=False)
     for line in lines:
         console.print(Text.assemble(*line), soft_wrap=True)
+
+
+def table(
+    rows: Sequence[Sequence[str]],
+    *,
+    style: Callable[[int, str], str] = lambda column, cell: "",
+    right: frozenset[int] = frozenset(),
+    file: TextIO | None = None,
+) -> None:
+    """Write rows in columns, the first as their heads; the columns `right` are flush right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines: list[Line] = []
+    for index, row in enumerate(rows):
+        line: Line = []
+        for column, (cell, width) in enumerate(zip(row, widths, strict=True)):
+            shown = cell.rjust(width) if column in right else cell.ljust(width)
+            line.append((shown + "  ", "bold" if index == 0 else style(column, cell)))
+        lines.append(line)
+    write(lines, file)
 
 
 def answer(value: object) -> None:
@@ -73,16 +96,52 @@ def outcome(result: RunResult[Any], settings: Settings, *, quiet: bool = False) 
         name = f"run {result.run_id} {result.status}"
         write([[("podium: ", "bold"), (f"{name}: {inline(str(result.error))}", "red")]], sys.stderr)
         why = visible(settings.command("show", result.run_id))
-        write([[(f"        see what it did: {why}", "dim")]], sys.stderr)
+        write([[(f"        see what it did: {why}", "dim")], *exhausted(result, settings)], sys.stderr)
     if is_terminal(sys.stderr) and not quiet:
         write([[(summary(result), "dim")]], sys.stderr)
+
+
+def exhausted(result: RunResult[Any], settings: Settings) -> list[Line]:
+    """How to go on after a budget refused a call; nothing for runs that ended otherwise."""
+    data = {} if result.error is None else result.error.data
+    scope, unit = str(data.get("scope", "")), str(data.get("unit", ""))
+    steps = result.history.steps.values()
+    refused = next((step for step in steps if step.ended is not None and step.ended.rule == "budget"), None)
+    if result.status is not Status.EXHAUSTED or not scope or refused is None:
+        return []
+    fork = ["fork", result.run_id, "--at", refused.key]
+    if scope == f"run:{result.run_id}":
+        started = result.history.facts.started
+        charges = () if started is None else started.charges
+        given = next((charge for charge in charges if charge.scope == scope), None)
+        fork += [] if given is None else ["--budget", _enough(given, unit, str(data.get("asked", "0")))]
+        said = "        what it did is kept; go on with as much again (or more):"
+    else:
+        limit = scope.rpartition("/")[0] if "/" in scope else scope
+        said = f"        what it did is kept; raise the budget {visible(limit)!r} in podium.toml, then go on:"
+    return [[(said, "")], [("        " + visible(settings.command(*fork)), "cyan")]]
+
+
+def _enough(charge: Charge, unit: str, asked: str) -> str:
+    """The limits of a charge as `--budget` takes them; that of `unit` at least what was asked."""
+    limits: list[str] = []
+    if charge.usd is not None:
+        limit = max(dollars(charge.usd), Decimal(asked) if unit == "usd" else FREE)
+        limits.append(f"{limit.quantize(Decimal('0.01'), ROUND_CEILING):f}")
+    for name, given in (("tokens", charge.tokens), ("calls", charge.calls)):
+        if given is not None:
+            limits.append(f"{max(given, int(asked) if unit == name else 0)}{name}")
+    return ",".join(limits)
 
 
 def summary(result: RunResult[Any]) -> str:
     """One line: the run, how it stands, time, money and tokens."""
     spent = tokens(result.usage)
     steps = count(len(result.history.steps), "step")
-    parts = [seconds(result.duration), money(result.total_cost, result.unpriced), steps, *([spent] if spent else [])]
+    cost = money(result.cost, result.unpriced)
+    if result.uncertain_cost:
+        cost += f" + {money(result.uncertain_cost)} uncertain"
+    parts = [seconds(result.duration), cost, steps, *([spent] if spent else [])]
     return f"{result.run_id} {result.status}: {', '.join(parts)}"
 
 

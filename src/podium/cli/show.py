@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -61,7 +62,7 @@ async def _show(chosen: Settings, name: str, step: str | None, *, records: bool,
                 documents.write(
                     {
                         "run_id": row.id,
-                        "step": documents.step(shown.view),
+                        "step": {**documents.readable(shown.view), **shown.paid},
                         "request": shown.request,
                         "receipt": shown.receipt,
                         "missing": list(shown.missing),
@@ -93,6 +94,7 @@ async def _records(app: Podium, row: RunRow, *, as_json: bool) -> None:
 
 async def _overview(app: Podium, row: RunRow, chosen: Settings, *, as_json: bool) -> None:
     from . import documents
+    from .attempts import Attempts
     from .screen import waits, write
     from .standing import INTERRUPTED, standing
     from .tree import grow, lines
@@ -105,12 +107,12 @@ async def _overview(app: Podium, row: RunRow, chosen: Settings, *, as_json: bool
                 **documents.row(each),
                 **documents.beginning(result.history),
                 **documents.outcome(result),
-                "steps": [documents.step(view) for view in result.steps],
+                "steps": documents.steps(result),
             }
         )
         return
     now = app.clock.time()
-    drawn = lines(grow(result.history), now=now if each.driven else None)
+    drawn = lines(grow(result.history, Attempts(result.records)), now=now if each.driven else None)
     waiting = waits(row.id, result.pending, chosen)
     if each.state == INTERRUPTED:
         waiting = [
@@ -201,7 +203,29 @@ def _step_lines(shown: Shown) -> list[Line]:
             lines += _message_lines(value["message"])  # pyright: ignore[reportUnknownArgumentType]  (made by requests)
         elif value not in (None, "", False, {}):
             lines.append(_field(name, value, 1))
+    lines += _attempt_lines(shown)
     lines += [[(f"not shown: {visible(what)}", "yellow")] for what in shown.missing]
+    return lines
+
+
+def _attempt_lines(shown: Shown) -> list[Line]:
+    """What was tried before, and what is held or may have been spent."""
+    from .words import money, visible
+
+    paid = shown.paid
+    held = [(name, Decimal(paid[name])) for name in ("reserved", "uncertain")]
+    lines = [_field(name, money(amount), 1) for name, amount in held if amount]
+    if paid["attempts"]:
+        lines += [[], [("failed attempts", "bold")]]
+    for attempt in paid["attempts"]:
+        cost, uncertain = attempt["cost"], Decimal(attempt["uncertain"] or "0")
+        said = f"{money(uncertain)} uncertain" if uncertain else "unpriced" if cost is None else money(Decimal(cost))
+        lines.append(
+            [
+                (f"{_INDENT}{attempt['number']}  {visible(attempt['name'])}, {said}  ", ""),
+                (visible(attempt["error"]), "red"),
+            ]
+        )
     return lines
 
 

@@ -14,6 +14,7 @@ from podium.core.state import History
 from podium.core.usage import FREE, NO_USAGE, Usage
 from podium.runtime.results import StepView, view_of
 
+from .attempts import Attempt, Attempts, payment
 from .words import clip, money, seconds, tokens, visible
 
 Line = list[tuple[str, str]]
@@ -40,8 +41,13 @@ class Node(msgspec.Struct):
     step: StepView
     children: list[Node]
     cost: Decimal = FREE
+    uncertain: Decimal = FREE
+    reserved: Decimal = FREE
     unpriced: int = 0
     usage: Usage = NO_USAGE
+    cached: bool = False
+    failed: tuple[Attempt, ...] = ()
+    """Attempts before the one that the step shows."""
 
     @property
     def finished(self) -> bool:
@@ -49,15 +55,19 @@ class Node(msgspec.Struct):
         return self.step.status not in {"running", "waiting"}
 
 
-def grow(history: History, *, without: frozenset[str] = frozenset()) -> list[Node]:
-    """The roots. Steps of the kinds in `without` are left out; their cost still counts."""
+def grow(history: History, attempts: Attempts | None = None, *, without: frozenset[str] = frozenset()) -> list[Node]:
+    """The roots. `attempts` are the failed ones of the same journal. Steps of the kinds in `without` are left out;
+    their cost still counts."""
     nodes: dict[str, Node] = {}
     roots: list[Node] = []
     for key, state in history.steps.items():
         above = _above(key, nodes)
         label = visible(key[len(above) + 1 :] if above else key)
         view = view_of(state, history)
-        node = Node(label, view, [], Decimal(view.cost or "0"), int(view.cost is None and state.ended is not None))
+        failed = () if attempts is None else attempts.of(key)
+        paid = payment(state, failed)
+        node = Node(label, view, [], paid.cost, paid.uncertain, paid.reserved, paid.unpriced, failed=failed)
+        node.cached = state.ended is not None and state.ended.cached
         if view.usage is not None:
             node.usage = view.usage
         nodes[key] = node
@@ -68,6 +78,8 @@ def grow(history: History, *, without: frozenset[str] = frozenset()) -> list[Nod
         if above:
             outer, inner = nodes[above], nodes[key]
             outer.cost += inner.cost
+            outer.uncertain += inner.uncertain
+            outer.reserved += inner.reserved
             outer.unpriced += inner.unpriced
             outer.usage += inner.usage
     return roots
@@ -110,12 +122,20 @@ def _line(guide: str, node: Node, width: int, now: float | None) -> Line:
         duration = now - step.started
     if duration is not None:
         facts.append(seconds(duration))
-    if node.cost or node.unpriced:
+    if node.cached:
+        facts.append("from the cache")
+    elif node.cost or node.unpriced:
         facts.append(money(node.cost, node.unpriced))
+    if node.uncertain:
+        facts.append(f"{money(node.uncertain)} uncertain")
+    if node.reserved:
+        facts.append(f"{money(node.reserved)} reserved")
     if spent := tokens(node.usage):
         facts.append(spent)
     if step.attempt > 1:
-        facts.append(f"attempt {step.attempt}")
+        others = {attempt.name for attempt in node.failed if attempt.name not in ("", step.name)}
+        after = f" after {', '.join(visible(name) for name in sorted(others))}" if others else ""
+        facts.append(f"attempt {step.attempt}{after}")
     if step.effect and step.effect != "read":
         facts.append(step.effect)
     if step.rule:

@@ -134,14 +134,16 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
             if value is None:
                 continue
             whole = name != "seconds"
-            if isinstance(value, bool) or not isinstance(value, int if whole else int | float) or value < 0:
+            number = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+            if not number or not 0 <= cast("float", value) <= money.MOST:  # also what is no number at all, or no end
                 kind = "a whole number" if whole else "a number"
                 raise ConfigurationError(f"a budget's {name} must be {kind} of at least 0, not {value!r}")
         if self.usd is None and self.tokens is None and self.calls is None and self.seconds is None:
             raise ConfigurationError("a budget needs a limit: Budget(usd=…), tokens=, calls= or seconds=")
         if self.per is not None and self.per not in PERIODS:
             raise ConfigurationError(f"a budget's per must be one of {', '.join(PERIODS)}, not {self.per!r}")
-        if not 0 < self.alert <= 1:
+        alert: Any = self.alert
+        if isinstance(alert, bool) or not isinstance(alert, int | float) or not 0 < alert <= 1:
             raise ConfigurationError(f"a budget's alert must be above 0 and at most 1, not {self.alert!r}")
 
     def charge(self, scope: str) -> Charge | None:

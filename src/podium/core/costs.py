@@ -50,14 +50,14 @@ class Tally:
     __slots__ = ("_lines",)
 
     def __init__(self) -> None:
-        self._lines: dict[tuple[int, str, str, str], _Line] = {}
+        self._lines: dict[tuple[int, str, str, str], Line] = {}
 
-    def line(self, at: float, agent: str, kind: str, name: str) -> _Line:
+    def line(self, at: float, agent: str, kind: str, name: str) -> Line:
         """The line that a call at `at` (epoch seconds) belongs to."""
         key = (int(at // DAY), agent, kind, name)
         line = self._lines.get(key)
         if line is None:
-            line = self._lines[key] = _Line()
+            line = self._lines[key] = Line()
         return line
 
     def rows(self) -> tuple[CostRow, ...]:
@@ -71,7 +71,9 @@ class Tally:
         )  # fmt: skip
 
 
-class _Line:
+class Line:
+    """One row in the making."""
+
     __slots__ = ("calls", "cost", "hits", "saved", "uncertain", "unpriced", "usage")
 
     def __init__(self) -> None:
@@ -81,17 +83,20 @@ class _Line:
         self.cost = self.uncertain = self.saved = FREE
         self.usage = NO_USAGE
 
-    def called(self, cost: str | None, usage: Usage | None) -> None:
-        """A call was answered, or failed after it may have cost something."""
+    def called(self, cost: str | None, usage: Usage | None, uncertain: str | None) -> None:
+        """A call was answered, or failed after it may have cost something: `uncertain`, if only that is known."""
         self.calls += 1
         if usage is not None:
             self.usage += usage
-        if cost is None:
-            self.unpriced += 1
-        elif cost != "0":
+        if cost is not None and cost != "0":
             self.cost += Decimal(cost)
+        if uncertain is not None and uncertain != "0":
+            self.uncertain += Decimal(uncertain)
+        elif cost is None:
+            self.unpriced += 1
 
-    def hit(self, reply: msgspec.Raw) -> None:
-        """A reply came from the cache. It still tells what it cost when it was first given."""
+    def hit(self, reply: msgspec.Raw, blob: str) -> None:
+        """A reply came from the cache. It still tells what it cost when it was first given, unless it is in a blob."""
         self.hits += 1
-        self.saved += Decimal(_reply.decode(reply).cost or "0")
+        if not blob:
+            self.saved += Decimal(_reply.decode(reply).cost or "0")

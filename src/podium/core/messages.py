@@ -61,7 +61,7 @@ class Thinking(Part, tag="thinking", frozen=True, gc=False, array_like=True, omi
     text: str
     signature: str | None = None
     provider: str | None = None
-    """Whose signature it is (`anthropic`, `openai`, `gemini`); None when nobody said."""
+    """Whose signature it is (`anthropic`, `openai-responses`, `azure`, `gemini`); None when nobody said."""
 
 
 class Raw(Part, tag="raw", frozen=True, gc=False, array_like=True):

@@ -6,23 +6,30 @@ token is a whole number of them, and 64 bits hold nine million dollars.
 
 from __future__ import annotations
 
-from decimal import ROUND_CEILING, Decimal, InvalidOperation
+from decimal import ROUND_CEILING, Context, Decimal, InvalidOperation
 
 from .errors import ConfigurationError
 
 PICO = 10**12
 MOST = 2**63 - 1
 
+# Nothing of what 64 bits hold is rounded, whatever a program's own decimal context says.
+_EXACT = Context(prec=64, rounding=ROUND_CEILING)
+
 
 def pico(dollars: Decimal | str) -> int:
     """US dollars in whole picodollars, rounded up, at most what 64 bits hold."""
-    return min(MOST, int((Decimal(dollars) * PICO).to_integral_value(ROUND_CEILING)))
+    value = Decimal(dollars)
+    if value >= PICO:  # far above what is counted, and perhaps too large to be multiplied
+        return MOST
+    return min(MOST, int(_EXACT.multiply(value, PICO).to_integral_value(ROUND_CEILING)))
 
 
 def dollars(pico: int) -> Decimal:
     """Picodollars as US dollars, without needless zeros."""
-    value = (Decimal(pico) / PICO).normalize()
-    return value if value.as_tuple().exponent <= 0 else value.quantize(Decimal(1))  # pyright: ignore[reportOperatorIssue]
+    value = _EXACT.normalize(_EXACT.scaleb(Decimal(pico), -12))
+    exponent = value.as_tuple().exponent
+    return _EXACT.quantize(value, Decimal(1)) if isinstance(exponent, int) and exponent > 0 else value
 
 
 def amount(value: Decimal | float | str | int, what: str) -> Decimal:

@@ -89,6 +89,8 @@ class Started(msgspec.Struct, tag="S", frozen=True, gc=False, array_like=True):
     """A conversation the run was given to continue."""
     charges: tuple[Charge, ...] = ()
     """The budgets of this run and of those above it."""
+    billed: str = ""
+    """The session that a child run's costs belong to, although it takes no part in the conversation."""
 
 
 class Resumed(msgspec.Struct, tag="R", frozen=True, gc=False, array_like=True):

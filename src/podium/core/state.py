@@ -12,7 +12,7 @@ from decimal import Decimal
 
 from . import keys
 from .actions import Kind
-from .costs import Tally
+from .costs import Line, Tally
 from .errors import StoreCorrupt
 from .records import (
     Began,
@@ -30,6 +30,9 @@ from .records import (
     Suspended,
 )
 from .usage import FREE, NO_USAGE, Usage
+
+_PAID = frozenset({Kind.MODEL, Kind.TOOL})
+"""What has a line among the costs. That of a child run is among its own."""
 
 
 class Facts:
@@ -90,56 +93,55 @@ class Facts:
             self.models[record.version] = None
 
     def ended(self, record: Ended, began: Began | None) -> None:
-        """Fold in an `Ended`, given its step's last `Began` (None for steps that have none)."""
+        """Fold in an `Ended`, given the `Began` of the attempt it ends (None when it ends none)."""
         self.seq += 1
         if record.usage is not None:
             self.usage += record.usage
-        cost = record.cost
-        if cost is None:
-            if began is not None and began.reserved is not None and record.error is not None:
-                self._lost(began, record.at, began.reserved)
-                return
-            self.unpriced += 1
-        elif cost != "0":
-            self.cost += Decimal(cost)
-        if began is not None:
-            if began.kind is Kind.MODEL:
-                line = self.costs.line(began.at, began.agent, "model", began.version)
-                if record.cached:
-                    line.hit(record.value)
-                else:
-                    line.called(cost, record.usage)
-                    self._called(began)
-            elif began.kind is Kind.TOOL:
-                if record.outcome is Outcome.UNKNOWN:
-                    self.doubts.add((began.name, began.digest))
-                if cost != "0":
-                    self.costs.line(began.at, began.agent, "tool", began.name).called(cost, None)
+        if began is None:
+            self._paid(record.cost, None)
+            return
+        uncertain = began.reserved if record.cost is None else None
+        self._paid(record.cost, uncertain)
+        if began.kind is Kind.TOOL and record.outcome is Outcome.UNKNOWN:
+            self.doubts.add((began.name, began.digest))
+        if began.kind is Kind.MODEL and not record.cached:
+            self._called(began)
+        if self._copied or began.kind not in _PAID:
+            return
+        if record.cached:
+            self._line(began).hit(record.value, record.blob)
+        elif record.cost != "0" or (began.kind is Kind.MODEL and record.error is None):
+            self._line(began).called(record.cost, record.usage, uncertain)
 
     def retried(self, record: Retried, began: Began | None) -> None:
         """Fold in a failed attempt."""
         self.seq += 1
-        if record.cost is None and record.uncertain is None:
-            self.unpriced += 1
-        elif record.cost is not None and record.cost != "0":
-            self.cost += Decimal(record.cost)
-        if record.uncertain is not None:
-            self._lost(began, record.at, record.uncertain)
-        elif began is not None and began.kind is Kind.MODEL:
-            if record.cost != "0":
-                self.costs.line(began.at, began.agent, "model", began.version).called(record.cost, None)
-            self._called(began)
-
-    def _lost(self, began: Began | None, at: float, reserved: str) -> None:
-        """A call whose outcome nobody knows may have cost what was reserved for it."""
-        if reserved == "0":
-            self.unpriced += 1
+        self._paid(record.cost, record.uncertain)
+        if began is None:
             return
-        self.uncertain += Decimal(reserved)
-        if began is not None:
-            kind = "model" if began.kind is Kind.MODEL else "tool"
-            name = began.version if began.kind is Kind.MODEL else began.name
-            self.costs.line(began.at, began.agent, kind, name).uncertain += Decimal(reserved)
+        if began.kind is Kind.MODEL and began.epoch >= self.epoch:
+            self._called(began)  # one that a crash left open is not: the model is asked the same again
+        if record.cost != "0" and not self._copied and began.kind in _PAID:
+            self._line(began).called(record.cost, None, record.uncertain)
+
+    @property
+    def _copied(self) -> bool:
+        """Whether the records at hand are another run's, which a fork begins with: that run paid for them."""
+        return self.started is not None and bool(self.started.forked_from) and self.epoch == 0
+
+    def _paid(self, cost: str | None, uncertain: str | None) -> None:
+        """Add to what was paid, or may have been: what was reserved for a call whose cost nobody knows."""
+        if cost is not None and cost != "0":
+            self.cost += Decimal(cost)
+        if uncertain is not None and uncertain != "0":
+            self.uncertain += Decimal(uncertain)
+        elif cost is None:
+            self.unpriced += 1
+
+    def _line(self, began: Began) -> Line:
+        if began.kind is Kind.MODEL:
+            return self.costs.line(began.at, began.agent, "model", began.version)
+        return self.costs.line(began.at, began.agent, "tool", began.name)
 
     def _called(self, began: Began) -> None:
         by_agent = self.calls.setdefault(began.version, {})
@@ -189,6 +191,14 @@ class StepState:
         self.ended_seq = 0
 
     @property
+    def attempt(self) -> Began | None:
+        """The attempt that is under way: begun, and not known to have failed."""
+        if self.ended is not None or self.began is None:
+            return None
+        failed = self.retried is not None and self.retried.attempt == self.began.attempt
+        return None if failed else self.began
+
+    @property
     def hold(self) -> Hold | None:
         """What the step waits for, if it has begun to wait and has not ended."""
         if self.ended is not None:
@@ -230,7 +240,7 @@ class History:
             step.held = record
         elif isinstance(record, Retried):
             step = self.steps.get(record.key)
-            facts.retried(record, step.began if step else None)
+            facts.retried(record, step.attempt if step else None)
             if step is not None:
                 step.retried = record
         else:
@@ -260,7 +270,7 @@ class History:
             if record.kind is None:
                 raise StoreCorrupt(f"the journal ends a step it never began: {record.key}")
             step = self._step(record.key, record.pos, record.kind, record.name, record.digest)
-        self.facts.ended(record, step.began)
+        self.facts.ended(record, step.attempt)
         step.ended = record
         step.ended_seq = self.facts.seq
 

@@ -86,12 +86,16 @@ def environment(*variables: str) -> str:
 
 def split(base: str, example: str) -> SplitResult:
     """A base URL in its parts. Raises ConfigurationError for what is no http(s) address of a host."""
-    parts = urlsplit(base.strip())
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(base.strip())
+        whole = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets that do not close, a port that is no number
+        whole = False
+    if not whole:
         raise ConfigurationError(
             f"base_url must begin with http:// or https:// and name a host, like {example}, not {shown(base)!r}"
         )
-    return parts
+    return urlsplit(base.strip())
 
 
 def joined(parts: SplitResult, path: str) -> str:

@@ -7,61 +7,66 @@ blank line still counts, and ids and retry times are ignored, because a model's 
 
 from __future__ import annotations
 
-import codecs
+_BOM = b"\xef\xbb\xbf"
 
 
 class EventStream:
-    """Cuts a byte stream into event payloads. Any split of the same bytes gives the same payloads."""
+    """Cuts a byte stream into event payloads. Any split of the same bytes gives the same payloads.
 
-    __slots__ = ("_after_cr", "_data", "_decoder", "_line")
+    It works on bytes and decodes whole payloads only: line ends are ASCII, so no character is ever cut in two.
+    """
+
+    __slots__ = ("_after_cr", "_begun", "_data", "_line")
 
     def __init__(self) -> None:
-        # Incremental: a character may be cut in two by a chunk boundary.
-        self._decoder = codecs.getincrementaldecoder("utf-8-sig")("replace")
-        self._line: list[str] = []
-        self._data: list[str] = []
+        self._line: list[bytes] = []
+        self._data: list[bytes] = []
         self._after_cr = False
+        self._begun = False
 
     def feed(self, chunk: bytes) -> list[str]:
         """The payloads completed by `chunk`."""
-        return self._cut(self._decoder.decode(chunk))
-
-    def end(self) -> list[str]:
-        """The payload of an event that the stream's end completes, if there is one."""
-        found = self._cut(self._decoder.decode(b"", final=True))
-        if self._line:
-            self._field("".join(self._line))
+        if self._after_cr and chunk:
+            self._after_cr = False
+            chunk = chunk.removeprefix(b"\n")
+        if b"\r" in chunk:
+            self._after_cr = chunk.endswith(b"\r")
+            chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        lines = chunk.split(b"\n")
+        rest = lines.pop()
+        if lines and self._line:
+            self._line.append(lines[0])
+            lines[0] = b"".join(self._line)
             self._line.clear()
-        if self._data:
-            found.append("\n".join(self._data))
-            self._data.clear()
-        return found
-
-    def _cut(self, text: str) -> list[str]:
-        if not text:
-            return []
-        if self._after_cr and text[0] == "\n":
-            text = text[1:]
-            if not text:
-                self._after_cr = False
-                return []
-        self._after_cr = text.endswith("\r")
-        if "\r" in text:
-            text = text.replace("\r\n", "\n").replace("\r", "\n")
-        first, *rest = text.split("\n")
-        self._line.append(first)
+        if rest:
+            self._line.append(rest)
+        if lines and not self._begun:
+            self._begun = True
+            lines[0] = lines[0].removeprefix(_BOM)
         found: list[str] = []
-        for piece in rest:
-            line = "".join(self._line)
-            self._line = [piece]
+        for line in lines:
             if line:
                 self._field(line)
             elif self._data:
-                found.append("\n".join(self._data))
-                self._data.clear()
+                found.append(self._event())
         return found
 
-    def _field(self, line: str) -> None:
-        name, _, value = line.partition(":")
-        if name == "data":
-            self._data.append(value.removeprefix(" "))
+    def end(self) -> list[str]:
+        """The payload of an event that the stream's end completes, if there is one."""
+        if line := b"".join(self._line):
+            self._field(line if self._begun else line.removeprefix(_BOM))
+            self._line.clear()
+        return [self._event()] if self._data else []
+
+    def _field(self, line: bytes) -> None:
+        if line.startswith(b"data: "):
+            self._data.append(line[6:])
+        elif line.startswith(b"data:"):
+            self._data.append(line[5:])
+        elif line == b"data":
+            self._data.append(b"")
+
+    def _event(self) -> str:
+        data = b"\n".join(self._data)
+        self._data.clear()
+        return data.decode("utf-8", "replace")

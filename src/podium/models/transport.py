@@ -11,8 +11,8 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncGenerator, Collection, Mapping
-from contextlib import aclosing, asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, suppress
 from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -109,8 +109,10 @@ def _is_127(host: str) -> bool:
 
 
 def _check_allowed(url: str) -> None:
+    if _SWITCH.reason is None:
+        return
     host = urlsplit(url).hostname or ""
-    if _SWITCH.reason is None or is_loopback(host) or host in _SWITCH.hosts:
+    if is_loopback(host) or host in _SWITCH.hosts:
         return
     raise PermissionDenied(
         f"no real model calls: {_SWITCH.reason}. The call to {host} was not made. Use ScriptedModel or OfflineModel, "
@@ -124,7 +126,10 @@ def _check_allowed(url: str) -> None:
 
 def shown(url: str) -> str:
     """An address fit for messages: no user, password, query or fragment."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "an address that cannot be read"
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
     with suppress(ValueError):
         host += f":{parts.port}" if parts.port else ""
@@ -179,30 +184,39 @@ class Answer:
         """Whether the status is 2xx."""
         return 200 <= self.status < 300
 
-    async def chunks(self) -> AsyncGenerator[bytes]:
-        """The body in pieces as they arrive. Raises MalformedReply when it is larger than the limit."""
+    async def read(self, take: Callable[[bytes], object]) -> None:
+        """Hand on the body in pieces as they arrive. Raises MalformedReply when it is larger than the limit."""
         size = 0
-        async with aclosing(self._response.aiter_bytes()) as chunks:
-            async for chunk in chunks:
-                size += len(chunk)
+        async with aclosing(self._pieces()) as pieces:
+            async for piece in pieces:
+                size += len(piece)
                 if size > self._limit:
                     raise MalformedReply(
                         f"the answer of {self.where} is larger than {self._limit // 1024} KiB and was not read to its "
                         "end: ask for less, or raise max_body"
                     )
-                yield chunk
+                take(piece)
 
     async def body(self) -> bytes:
         """The whole body; of an error (not `ok`) no more than `MAX_ERROR_BODY`."""
         if self.ok:
-            return b"".join([chunk async for chunk in self.chunks()])
-        found = b""
+            found: list[bytes] = []
+            await self.read(found.append)
+            return b"".join(found)
+        begun = b""
         with suppress(Exception):  # the status alone already tells what happened
-            async for chunk in self._response.aiter_bytes():
-                found += chunk
-                if len(found) >= MAX_ERROR_BODY:
+            async for piece in self._pieces():
+                begun += piece
+                if len(begun) >= MAX_ERROR_BODY:
                     break
-        return found[:MAX_ERROR_BODY]
+        return begun[:MAX_ERROR_BODY]
+
+    def _pieces(self) -> AsyncGenerator[bytes]:
+        response = self._response
+        encoded = response.headers.get("content-encoding", "identity").strip().lower() != "identity"
+        if encoded or response.is_stream_consumed:  # a mock's answer has been read already
+            return response.aiter_bytes()
+        return response.aiter_raw()  # one layer less for each piece
 
 
 # -------------------------------------------------------------------------------------------------------- transport
@@ -230,8 +244,7 @@ class HttpTransport:
         self._mock = mock
         self._pools: dict[asyncio.AbstractEventLoop, tuple[httpx2.AsyncClient, AsyncGenerator[None]]] = {}
 
-    @asynccontextmanager
-    async def post(
+    def post(
         self,
         url: str,
         body: bytes,
@@ -239,23 +252,20 @@ class HttpTransport:
         headers: Mapping[str, str],
         timeout: float | None,
         secrets: Collection[str] = (),
-    ) -> AsyncGenerator[Answer]:
+    ) -> AbstractAsyncContextManager[Answer]:
         """POST `body` once and give the answer, whatever its status. The connection is let go when the block ends.
 
         `timeout` is in seconds, for everything up to the end of the block. `secrets` never appear in errors. Raises
         ModelTimeout, Overloaded (the network failed), BadRequest (an address that cannot be used), MalformedReply and,
         while real calls are forbidden, PermissionDenied.
         """
-        async with self._send("POST", url, body, headers=headers, timeout=timeout, secrets=secrets) as answer:
-            yield answer
+        return self._send("POST", url, body, headers=headers, timeout=timeout, secrets=secrets)
 
-    @asynccontextmanager
-    async def get(
+    def get(
         self, url: str, *, headers: Mapping[str, str], timeout: float | None, secrets: Collection[str] = ()
-    ) -> AsyncGenerator[Answer]:
+    ) -> AbstractAsyncContextManager[Answer]:
         """GET an address; otherwise like `post`."""
-        async with self._send("GET", url, b"", headers=headers, timeout=timeout, secrets=secrets) as answer:
-            yield answer
+        return self._send("GET", url, b"", headers=headers, timeout=timeout, secrets=secrets)
 
     @asynccontextmanager
     async def _send(

@@ -8,7 +8,6 @@ does not retry, count money, or keep conversations; the runtime does.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from contextlib import aclosing
 from typing import Any, Protocol
 
 import msgspec
@@ -142,13 +141,10 @@ class HttpModel:
                 raise codec.error(
                     answer.status, await answer.body(), retry_after=answer.retry_after, secrets=address.secrets
                 )
-            if emit is None:
-                return codec.decode(await answer.body())
-            if answer.content_type == "application/json" and self.stream_type != "application/json":
-                reply = codec.decode(await answer.body())  # a server that does not stream
-                emit_reply(reply, emit)
-                return reply
-            return await self._follow(answer, codec.stream(), emit)
+            try:
+                return await self._read(answer, codec, emit)
+            except ModelError as error:  # an error inside an answer of status 200, in the server's own words
+                raise _without(error, address.secrets) from None
 
     async def check(self, *, timeout: float = 10.0) -> str:
         """Ask the server something that costs nothing, and say what it answered: `podium doctor --online`.
@@ -181,16 +177,41 @@ class HttpModel:
             # Found while a run is driven: the step fails with it, and the run goes on as its member sees fit.
             raise BadRequest(str(error)) from None
 
+    async def _read(self, answer: Answer, codec: Codec, emit: Emitter | None) -> Reply:
+        if emit is None:
+            return codec.decode(await answer.body())
+        if answer.content_type == "application/json" and self.stream_type != "application/json":
+            reply = codec.decode(await answer.body())  # a server that does not stream
+            emit_reply(reply, emit)
+            return reply
+        return await self._follow(answer, codec.stream(), emit)
+
     async def _follow(self, answer: Answer, stream: StreamDecoder, emit: Emitter) -> Reply:
         """Read a stream to its end, or to where it broke."""
         import httpx2
 
+        def take(piece: bytes) -> None:
+            for delta in stream.feed(piece):
+                emit(delta)
+
         try:
-            async with aclosing(answer.chunks()) as chunks:
-                async for chunk in chunks:
-                    for delta in stream.feed(chunk):
-                        emit(delta)
+            await answer.read(take)
         except (httpx2.HTTPError, httpx2.StreamError):
             if not stream.complete:  # else all of the answer has come, and the rest does not matter
                 raise cut_off(self._model, answer.where, stream.text) from None
         return stream.finish()
+
+
+def _without(error: ModelError, secrets: Collection[str]) -> ModelError:
+    """The error with no secret in its words, whatever a server echoed."""
+    words = [str(error), *(value for value in error.data.values() if isinstance(value, str))]
+    if not any(secret in text for secret in secrets for text in words):
+        return error
+
+    def hidden(text: str) -> str:
+        for secret in sorted(secrets, key=len, reverse=True):
+            text = text.replace(secret, "[redacted]")
+        return text
+
+    data = {name: hidden(value) if isinstance(value, str) else value for name, value in error.data.items()}
+    return type(error)(hidden(str(error)), **data)

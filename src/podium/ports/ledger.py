@@ -18,8 +18,9 @@ from podium.core.costs import CostRow
 class Reservation:
     """A wish to hold `amount` on the accounts of `charges`, decided when the record it comes with is written.
 
-    `charges` are in the order of `core.budgets.merged`. If one of them refuses, nothing is held and the record
-    `otherwise(refusal)` is written in the place of the one it came with; that function may run on any thread.
+    `charges` are in the order of `core.budgets.merged`. What was settled before it in its group is free for it. If one
+    of them refuses, nothing is held and the record `otherwise(refusal)` is written in the place of the one it came
+    with; that function may run on any thread.
     """
 
     __slots__ = ("amount", "attempt", "charges", "key", "otherwise", "refusal")

@@ -28,8 +28,10 @@ async def fork(
     effects: str,
     now: float,
     charges: tuple[Charge, ...] | None = None,
+    seconds: float | None = None,
 ) -> str:
-    """Create the fork of a run at the step `at`; its id. `charges` are its budgets: None is those of the run, anew.
+    """Create the fork of a run at the step `at`; its id. `charges` are its budgets and `seconds` its time: None is
+    what the run had, anew.
 
     Raises ConfigurationError for an unknown step.
     """
@@ -40,11 +42,12 @@ async def fork(
     if at not in history.steps:
         near = [key for key in history.steps if keys.parent(key) == keys.parent(at)] or list(history.steps)
         raise ConfigurationError(f"run {row.id} has no step {at!r}; steps beside it: {', '.join(near[:8])}")
-    session = f"{row.session}~{new_id}" if row.session else ""
     prefix = _prefix(records, at)
     started = prefix[0]
     if not isinstance(started, Started):
         raise ConfigurationError(f"run {row.id} has no beginning in its journal")
+    source = started.session
+    session = f"{source}~{new_id}" if source else ""
     prefix[0] = msgspec.structs.replace(
         started,
         run=new_id,
@@ -55,11 +58,11 @@ async def fork(
         session=session,
         parent="",
         charges=_own(started, new_id) if charges is None else charges,
-        deadline=None if started.deadline is None else now + (started.deadline - started.at),
+        deadline=_deadline(started, now, seconds),
     )
-    known = await store.session(row.session) if row.session else None
+    known = await store.session(source) if source else None
     if known is not None:
-        await store.branch_session(row.session, min(known.messages, _session_length(history)), session)
+        await store.branch_session(source, min(known.messages, _session_length(history)), session)
     new = NewRun(
         new_id,
         row.member,
@@ -67,13 +70,20 @@ async def fork(
         tuple(encode_record(record) for record in prefix),
         now,
         "",
-        session,
+        session or started.billed,
         row.digest,
         row.title,
     )
     if await store.create(new) is None:
         raise ConfigurationError(f"a run {new_id} exists already: choose another id")
     return new_id
+
+
+def _deadline(started: Started, now: float, seconds: float | None) -> float | None:
+    """When the time of a fork is over."""
+    if seconds is not None:
+        return now + seconds
+    return None if started.deadline is None else now + (started.deadline - started.at)
 
 
 def _own(started: Started, new_id: str) -> tuple[Charge, ...]:

@@ -91,14 +91,14 @@ class ModelPerformer:
                 if ticket is not None and rates is not None:
                     rates.withdraw(ticket)
             if isinstance(reply, Reply):
-                _settled(run, step, began, model, reply, key)
+                _settled(run, step, began, model, reply, key if place == 0 else None)
                 return
             following = _following(action.retry, policy, place, len(route), reply, tries)
             cost = paying.cost_of_failure(run, model, reply)
             if following is None:
                 step.finish(error=reply, began=began, attempt=attempt, cost=cost, label=step.label)
                 return
-            await _paused(run, action, began, reply, cost, tries if following == place else 0)
+            await _paused(run, step, began, reply, cost, tries if following == place else 0)
             if following != place:
                 place, tries = following, 0
             attempt += 1
@@ -121,7 +121,8 @@ class ModelPerformer:
         except asyncio.CancelledError:
             if not run.closed:
                 error = ModelError(f"the call of {model.name} was cancelled")
-                step.finish(error=error, outcome=Outcome.UNKNOWN, began=began, attempt=began.attempt, cost=None)
+                cost = paying.cost_of_failure(run, model, error)
+                step.finish(error=error, outcome=Outcome.UNKNOWN, began=began, cost=cost)
             raise
         except FATAL:
             raise
@@ -257,9 +258,10 @@ async def _begin(
     )
     if bound is None:
         seq = run.began(began)
+        step.attempt = began
         barrier = run.writer.barrier() if durable else None
         if barrier is not None:
-            await barrier
+            await step.durable(barrier)
     else:
         seq = await paying.begin(run, step, began, bound.amount, charges)
         if not seq:
@@ -276,6 +278,7 @@ async def _recalled(run: Run, step: Step, model: Model, key: bytes) -> bool:
         return False
     began = await _begin(run, step, model, 1, durable=False)
     if began is not None:
+        reply = with_ids(reply, run.facts.seq + 1)
         emit = emitter(run, step.key, 1)
         if emit is not None:
             for delta in deltas_of(reply):
@@ -301,16 +304,17 @@ async def _settle_earlier(run: Run, step: Step, route: tuple[Model, ...], policy
         following = _following(action.retry, policy, place, len(route), rebuild(retried.error), 1)
         return place if following is None else following, began.attempt + 1
     lost = ModelError("the process ended before the reply was recorded")
-    run.retried(Retried(step.key, began.attempt, now, now, lost.failure, None, uncertain=began.reserved or "0"), began)
+    step.retried(Retried(step.key, began.attempt, now, now, lost.failure, None, uncertain=began.reserved or "0"))
     return place, began.attempt + 1
 
 
-async def _paused(run: Run, action: CallModel, began: Began, error: StepFailed, cost: str | None, tries: int) -> None:
+async def _paused(run: Run, step: Step, began: Began, error: StepFailed, cost: str | None, tries: int) -> None:
     """Journal a failed attempt that is followed by another, and wait as long as that says. 0 tries: not at all."""
-    delay = _delay(run, action.retry.first, action.retry.most, tries, error) if tries else 0.0
+    retry = cast("CallModel", step.action).retry
+    delay = _delay(run, retry.first, retry.most, tries, error) if tries else 0.0
     now = run.services.clock.time()
     uncertain = None if cost is not None or began.reserved is None else began.reserved
-    run.retried(Retried(began.key, began.attempt, now, now + delay, error.failure, cost, uncertain), began)
+    step.retried(Retried(began.key, began.attempt, now, now + delay, error.failure, cost, uncertain))
     if delay:
         await run.services.clock.sleep(delay)
 
@@ -326,15 +330,16 @@ def _delay(run: Run, first: float, most: float, tries: int, error: StepFailed) -
 def _settled(run: Run, step: Step, began: Began, model: Model, reply: Reply, key: bytes | None) -> None:
     """Journal a reply, with what it used and cost."""
     action: CallModel = step.action  # pyright: ignore[reportAssignmentType]
-    reply = paying.priced(run, action, model, with_ids(reply, run.facts.seq + 1))
+    plain = paying.priced(run, action, model, reply)
+    reply = with_ids(plain, run.facts.seq + 1)
     usage = usage_or_none(reply.usage)
     label = step.label
     try:
         step.finish(reply, usage=usage, cost=reply.cost, began=began, attempt=began.attempt, label=label)
     except (TypeError, ValueError, OverflowError):
-        reply = storable(reply)
+        reply, key = storable(reply), None
         step.finish(reply, usage=usage, cost=reply.cost, began=began, attempt=began.attempt, label=label)
     if key is not None and action.cache is not None:
-        caching.keep(run, key, reply, action.cache)
+        caching.keep(run, key, plain, action.cache)  # its calls are named anew in each run that it answers
     if run.services.paid is not None and reply.cost is not None:
         run.services.paid(step.scope.frame.subject, reply.cost)

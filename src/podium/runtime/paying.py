@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from podium.core.actions import CallModel
-from podium.core.budgets import NOTHING, Amount, Charge, Refusal
+from podium.core.budgets import Amount, Charge, Refusal
 from podium.core.codec import encode
 from podium.core.errors import (
     AuthenticationFailed,
@@ -74,7 +74,7 @@ def charges_of(run: Run, step: Step) -> tuple[Charge, ...]:
     return budgets.charges(
         own,
         agent=step.scope.frame.subject,
-        session=run.session,
+        session=run.billed,
         tenant=run.principal.tenant,
         at=run.services.clock.time(),
     )
@@ -169,13 +169,17 @@ async def begin(run: Run, step: Step, began: Began, amount: Amount, charges: tup
     try:
         await run.decided(step, paid, seq)
     except asyncio.CancelledError:
-        if paid.refusal is None and not run.closed:
-            run.settle(began, NOTHING)
-        raise
-    finally:
         if paid.refusal is not None:
             step.ended(refused(paid.refusal), seq)
-    return seq if paid.refusal is None else 0
+        elif not run.closed:
+            step.attempt = began
+            step.cancelled(made=False)
+        raise
+    if paid.refusal is not None:
+        step.ended(refused(paid.refusal), seq)
+        return 0
+    step.attempt = began
+    return seq
 
 
 def priced(run: Run, action: CallModel, model: Model, reply: Reply) -> Reply:

@@ -39,7 +39,7 @@ from podium.core.state import History
 from podium.core.usage import Usage
 from podium.ports import Blob, Lease, Settlement, Writer
 
-from .pump import Delivery, Pump
+from .pump import Pump
 from .replay import Replay
 from .reserving import Paid
 from .scope import Frame
@@ -55,6 +55,18 @@ class Listener(Protocol):
 
     def transient(self, delta: Transient) -> None:
         """A passing event."""
+        ...
+
+
+class Standing(Protocol):
+    """A step that may stand in line before it has a receipt."""
+
+    def stand(self, order: int) -> None:
+        """Take the place `order` in line, not ready to go."""
+        ...
+
+    def leave(self) -> None:
+        """Give the place up, if there is one."""
         ...
 
 
@@ -100,6 +112,7 @@ class Run:
         "aborted",
         "active",
         "attached",
+        "billed",
         "breath",
         "cancelled",
         "closed",
@@ -165,6 +178,8 @@ class Run:
         """What the run's output carries; known when the member has returned."""
         self.principal: Principal = started.principal
         self.session = started.session
+        self.billed = started.session or started.billed
+        """The session that costs belong to: the run's own, or that of the run above it."""
         self.deps = deps
         self.upgrade = upgrade
         self.performers = performers
@@ -300,27 +315,28 @@ class Run:
             self._events.append((seq, paid))
         return seq
 
-    async def decided(self, step: Delivery, paid: Paid, seq: int) -> None:
+    async def decided(self, step: Standing, paid: Paid, seq: int) -> None:
         """Wait until it is known whether a reservation was granted, and fold in what was written at `seq`.
 
-        A cancellation waits that long too. Until then the step stands in line at `seq`: if it is refused, that is
-        where its receipt belongs.
+        A cancellation waits that long too. Until then the step stands in line at `seq`, and stays there if it is
+        refused: that is where its receipt belongs, and nothing journaled later may be delivered before it.
         """
         slot = len(self._written) - 1
         barrier = self.writer.barrier()
+        if barrier is not None:
+            step.stand(seq)
         try:
             if barrier is not None:
-                step.order, step.ready = seq, False
-                self.pump.offer(step)
-                try:
-                    await _through(barrier)
-                finally:
-                    self.pump.drop(step)
-                    step.ready = True
+                await _through(barrier)
+        except BaseException:
+            step.leave()
+            raise
         finally:
             if self.writer.failed is None:
                 self._written[slot] = _encode(paid.record)
                 self._fold(paid, seq)
+        if paid.refusal is None:
+            step.leave()
 
     def _fold(self, paid: Paid, seq: int) -> None:
         facts = self.facts
@@ -547,9 +563,14 @@ class Run:
 
 
 def _amount(began: Began, cost: str | None, usage: Usage | None) -> Amount | None:
-    """What an attempt used, as far as its record tells; None when nobody knows."""
+    """What an attempt used, as far as its record tells; None when nobody knows.
+
+    Of a reply whose cost is not known, the tokens are: the money stays what was reserved.
+    """
     if cost is None:
-        return None
+        if usage is None or began.reserved is None:
+            return None
+        cost = began.reserved
     return Amount(pico(cost), 0 if usage is None else usage.total_tokens, 1 if began.kind is Kind.MODEL else 0)
 
 

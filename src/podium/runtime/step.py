@@ -7,7 +7,7 @@ it runs in that task and hands its receipt over on the spot. In all other cases 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import Awaitable, Generator
 from enum import IntEnum
 from typing import Any, Protocol
 
@@ -29,7 +29,7 @@ from podium.core.errors import (
 )
 from podium.core.errors import LeaseLost as _LeaseLost
 from podium.core.labels import TRUSTED, Label
-from podium.core.records import NIL, Began, Ended, Outcome
+from podium.core.records import NIL, Began, Ended, Outcome, Retried
 from podium.core.state import StepState
 from podium.core.usage import Usage
 from podium.ports import Receipt
@@ -43,6 +43,7 @@ FATAL = (ReplayMismatch, _LeaseLost, Unloaded, StoreError, ConfigurationError)
 
 
 _CALL = Kind.CALL
+_PAID = frozenset({Kind.MODEL, Kind.TOOL})
 BREATH = 128
 """Steps that end at once, after which the event loop gets its turn."""
 
@@ -82,6 +83,7 @@ class Step:
         "_unwrap",
         "_woken",
         "action",
+        "attempt",
         "counted",
         "digest",
         "key",
@@ -118,6 +120,8 @@ class Step:
         self.waiting: tuple[int, ...] = ()
         self.past: StepState | None = None
         """What the journal holds of an unfinished earlier performance."""
+        self.attempt: Began | None = None
+        """The attempt of a model or tool call that is under way: begun here or by an earlier drive, and not settled."""
         self.order = 0
         """Number of the `Ended` record."""
         self.ready = True
@@ -307,7 +311,10 @@ class Step:
             run.fail(error)
             raise
         self.past = past
-        if past is None or past.ended is None:
+        if past is None:
+            return False
+        if past.ended is None:
+            self.attempt = past.attempt if action.kind in _PAID else None
             return False
         raw = past.ended.value
         if past.ended.blob:
@@ -381,7 +388,32 @@ class Step:
             run.fail(error)
         elif isinstance(error, asyncio.CancelledError) and not run.closed and self.receipt is None:
             # A lost race, a timeout, a cancelled run: the step is over for good, and says so.
-            self.finish(error=Cancelled(f"{self.action.name} was cancelled"))
+            self.cancelled()
+
+    def cancelled(self, *, made: bool = True) -> None:
+        """Journal that the step was cancelled. If its attempt may have been `made`, nobody knows what came of it."""
+        error = Cancelled(f"{self.action.name} was cancelled")
+        began = self.attempt
+        if began is None:
+            self.finish(error=error)
+            return
+        unknown = made and (began.kind is Kind.MODEL or began.effect == "write")
+        cost = None if made and (began.reserved is not None or began.kind is Kind.MODEL) else "0"
+        self.finish(error=error, outcome=Outcome.UNKNOWN if unknown else None, began=began, cost=cost)
+
+    async def durable(self, barrier: Awaitable[None]) -> None:
+        """Wait until the beginning of the attempt under way is durable: cancelled before that, it was never made."""
+        try:
+            await barrier
+        except asyncio.CancelledError:
+            if not self.run.closed:
+                self.cancelled(made=False)
+            raise
+
+    def retried(self, record: Retried) -> None:
+        """Journal that the attempt under way failed, and is followed by another."""
+        began, self.attempt = self.attempt, None
+        self.run.retried(record, began)
 
     def finish(
         self,
@@ -400,6 +432,9 @@ class Step:
     ) -> None:
         """Journal how the step ended. With `sync`, it is delivered only after the caller made the record durable."""
         run = self.run
+        self.attempt = None
+        if began is not None:
+            attempt = began.attempt
         raw, blob = NIL, ""
         if value is not None:
             raw, blob = run.packed(value)
@@ -437,6 +472,17 @@ class Step:
             self._offered = True
             run.pump.offer(self)
         self._receive(record, raw if not blob else run.fresh(value), began)
+
+    def stand(self, order: int) -> None:
+        """Take the place `order` in line, not ready to go: something journaled there may be this step's outcome."""
+        self.order, self.ready, self._offered = order, False, True
+        self.run.pump.offer(self)
+
+    def leave(self) -> None:
+        """Give up the place that `stand` took, if it did."""
+        if self._offered and not self.ready:
+            self.ready, self._offered = True, False
+            self.run.pump.drop(self)
 
     def ended(self, record: Ended, seq: int) -> None:
         """Take an outcome that is in the journal already, as record `seq`."""

@@ -18,7 +18,6 @@ from podium.core.codec import decode, digest_of, encode
 from podium.core.deltas import Progress
 from podium.core.errors import (
     Aborted,
-    Cancelled,
     NotDone,
     PermissionDenied,
     Rejected,
@@ -96,16 +95,16 @@ class ToolPerformer:
             began = _begun(run, step, tool, cleared, attempt)
             if tool.cost in _FREE:
                 run.began(began)
+                step.attempt = began
             else:
                 paid = await _paid(run, step, tool, began)
                 if paid is None:
                     return
                 began = paid
-            if effect != "read":
-                barrier = run.writer.barrier(sync=effect == "write")
-                if barrier is not None:
-                    await barrier
-                    run.check()
+            barrier = None if effect == "read" else run.writer.barrier(sync=effect == "write")
+            if barrier is not None:
+                await step.durable(barrier)
+                run.check()
             context = _context(run, step, attempt)
             try:
                 if tool.blocking:
@@ -116,9 +115,7 @@ class ToolPerformer:
                         value = await rest(value, timeout, run.services.clock)
             except asyncio.CancelledError:
                 if not run.closed:
-                    outcome = Outcome.UNKNOWN if effect == "write" else Outcome.ERROR
-                    cost = "0" if began.reserved is None else None
-                    step.finish(error=Cancelled(f"{tool.name} was cancelled"), outcome=outcome, began=began, cost=cost)
+                    step.cancelled()
                 raise
             except Exception as error:  # noqa: BLE001  (no exception of a tool may break a run, whatever its class)
                 raised = error
@@ -169,7 +166,7 @@ class ToolPerformer:
             return False
         delay = min(30.0, 0.2 * 2 ** (began.attempt - 1)) * (0.5 + 0.5 * run.services.random())
         now = run.services.clock.time()
-        run.retried(Retried(step.key, began.attempt, now, now + delay, error.failure), began)
+        step.retried(Retried(step.key, began.attempt, now, now + delay, error.failure, _cost(tool, error)))
         await run.services.clock.sleep(delay)
         return True
 
@@ -184,7 +181,7 @@ class ToolPerformer:
             if await self._settle(run, step, tool, cleared, began, "the process ended while it ran"):
                 await self._attempts(run, step, tool, cleared, began.attempt + 1)
         else:
-            _lost(run, began, "the process ended while it ran", None)
+            _lost(run, step, began, "the process ended while it ran", None)
             await self._attempts(run, step, tool, cleared, began.attempt + 1)
 
     async def _settle(self, run: Run, step: Step, tool: Tool, cleared: _Cleared, began: Began, why: str) -> bool:
@@ -198,7 +195,7 @@ class ToolPerformer:
                 )
             except NotDone as error:
                 now = run.services.clock.time()
-                run.retried(Retried(step.key, began.attempt, now, now, error.failure), began)
+                step.retried(Retried(step.key, began.attempt, now, now, error.failure))
                 return True
             except Exception as error:  # noqa: BLE001  (a reconcile that fails has settled nothing; a person must)
                 why = f"{why}, and its reconcile failed ({as_step_error(error, ToolError)})"
@@ -228,22 +225,28 @@ class ToolPerformer:
             await _finish(run, step, tool, began, answer.get("result"))
             return False
         if choice == "not_happened":
-            _lost(run, began, "it did not happen", "0")
+            _lost(run, step, began, "it did not happen", "0")
             return True
         step.finish(
             error=Aborted(f"nobody could say whether {tool.name} happened, and the run was ended"),
             outcome=Outcome.UNKNOWN,
             began=began,
+            cost="0" if began.reserved is None else None,
         )
         return False
 
 
-def _lost(run: Run, began: Began, why: str, cost: str | None) -> None:
+def _cost(tool: Tool, error: StepFailed | None) -> str:
+    """What an attempt cost: the tool's price, also when it failed, unless it says that it did nothing."""
+    return "0" if isinstance(error, NotDone) else tool.cost or "0"
+
+
+def _lost(run: Run, step: Step, began: Began, why: str, cost: str | None) -> None:
     """End the reservation of an attempt that is followed by another. Without one there is nothing to say."""
     if began.reserved is not None:
         now = run.services.clock.time()
         uncertain = began.reserved if cost is None else None
-        run.retried(Retried(began.key, began.attempt, now, now, ToolError(why).failure, cost, uncertain), began)
+        step.retried(Retried(began.key, began.attempt, now, now, ToolError(why).failure, cost, uncertain))
 
 
 # ----------------------------------------------------------------------------------------------------------- the gate
@@ -392,6 +395,7 @@ async def _paid(run: Run, step: Step, tool: Tool, began: Began) -> Began | None:
     charges = paying.charges_of(run, step)
     if not charges:
         run.began(began)
+        step.attempt = began
         return began
     began = msgspec.structs.replace(began, reserved=tool.cost)
     return began if await paying.begin(run, step, began, Amount(pico(tool.cost)), charges) else None
@@ -439,15 +443,17 @@ async def _finish(
 
 
 def _end(run: Run, step: Step, tool: Tool, began: Began, value: Any = None, error: StepFailed | None = None) -> None:
+    cost = _cost(tool, error)
     step.finish(
         value,
         error=error,
         began=began,
-        attempt=began.attempt,
-        cost=tool.cost or "0",
+        cost=cost,
         label=step.scope.frame.joined(step.label, tool.label),
         sync=tool.effect == "write",
     )
+    if run.services.paid is not None and cost != "0":
+        run.services.paid(step.scope.frame.subject, cost)
 
 
 async def _synced(run: Run) -> None:

@@ -222,6 +222,7 @@ def _child(run: Run, step: Step, action: Spawn, child: str, target: str) -> NewR
         label=run.label_of(frame.label),
         effects=run.started.effects,
         charges=run.started.charges,
+        billed=run.billed,
     )
     return NewRun(
         child,
@@ -230,7 +231,7 @@ def _child(run: Run, step: Step, action: Spawn, child: str, target: str) -> NewR
         (encode_record(started),),
         now,
         run.id,
-        "",
+        run.billed,
         digest_of((member.name, plain)),
     )
 

@@ -43,14 +43,18 @@ class Accounts:
         if held is not None:
             amount, charges = held
             for charge in charges:
-                self._held[charge.scope] = minus(self._held[charge.scope], amount)
+                if charge.scope in self._held:
+                    self._held[charge.scope] = minus(self._held[charge.scope], amount)
             settlement.crossed = self._spend(charges, amount if settlement.amount is None else settlement.amount)
 
     def over(self, run: str) -> None:
-        """A run has ended: what it still holds may have been used. Its own account is closed."""
+        """A run has ended: what it still holds may have been used."""
         for key, attempt in list(self._holds.get(run, {})):
             self.settle(run, Settlement(key, attempt, None))
         self._holds.pop(run, None)
+
+    def close(self, run: str) -> None:
+        """Nobody is charged to a run's own account any more."""
         self._spent.pop(f"run:{run}", None)
         self._held.pop(f"run:{run}", None)
 
@@ -58,6 +62,10 @@ class Accounts:
         """Keep a report of spending outside runs, and add it to accounts."""
         self.spendings.append(spending)
         return self._spend(charges, amount)
+
+    def kept(self, run: str) -> bool:
+        """Whether a run has an account of its own."""
+        return f"run:{run}" in self._spent
 
     def balances(self, prefix: str) -> list[Balance]:
         """Accounts by name."""

@@ -8,7 +8,7 @@ Records are kept as the bytes they were encoded to, so that what is read back ha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 import msgspec
 
@@ -138,8 +138,8 @@ class MemoryWriter:
         self._store, self._run, self._on_commit = store, run, on_commit
         self._epoch, self._owner = lease.epoch, lease.owner
         self._records: list[bytes] = []
-        self._reservations: list[tuple[int, Reservation]] = []
-        """Which of the records depend on a reservation."""
+        self._reservations: list[tuple[int, int, Reservation]] = []
+        """Which of the records depend on a reservation, and how many items were attached before it."""
         self._items: list[Attachment] = []
         self._failed: PodiumError | None = None
         self.queued = False
@@ -155,7 +155,7 @@ class MemoryWriter:
         if self._failed is not None:
             raise self._failed
         if reservation is not None:
-            self._reservations.append((len(self._records), reservation))
+            self._reservations.append((len(self._records), len(self._items), reservation))
         self._records.append(record)
         if not self.queued:
             self._store.enqueue(self)
@@ -199,7 +199,7 @@ class MemoryWriter:
         if change.costs:
             run.costs = change.costs
         if change.status.over:
-            self._store.accounts.over(run.new.id)
+            self._store.over(run)
         if change.release:
             run.owner, run.lease_until = "", 0.0
         self._store.track(run)
@@ -215,12 +215,16 @@ class MemoryWriter:
         if not self._fence():
             return
         run = self._run
-        for index, reservation in reservations:
+        kept = 0
+        for index, before, reservation in reservations:
+            for item in items[kept:before]:
+                self._store.keep(run, item)  # what was let go before the reservation was made is free for it
+            kept = before
             self._store.accounts.reserve(run.new.id, reservation)
             if reservation.refusal is not None:
                 records[index] = reservation.otherwise(reservation.refusal)
         run.records += records
-        for item in items:
+        for item in items[kept:]:
             self._store.keep(run, item)
         if records and self._on_commit is not None:
             announce(self._on_commit, len(run.records))
@@ -295,6 +299,26 @@ class MemoryStore:
             self._open.pop(run.new.id, None)
         else:
             self._open[run.new.id] = run
+
+    def over(self, run: _Run) -> None:
+        """A run has ended: its account is closed, and those of the runs above it, once no run below may be charged."""
+        self.accounts.over(run.new.id)
+        ended = [above for above in self._above(run) if self.accounts.kept(above)]
+        if not ended:
+            return
+        charged = {above for each in self._open.values() if not each.status.over for above in self._above(each)}
+        for above in ended:
+            if above not in charged:
+                self.accounts.close(above)
+
+    def _above(self, run: _Run | None) -> Iterator[str]:
+        """A run and those above it, nearest first."""
+        while run is not None:
+            yield run.new.id
+            parent = run.new.parent
+            run = self._runs.get(parent)
+            if run is None and parent:
+                yield parent
 
     def _flush(self) -> None:
         writers, self._dirty = self._dirty, []

@@ -1,5 +1,5 @@
 """OpenAI, and every server that speaks one of its two wires: Chat Completions and Responses."""
 
-from .model import OpenAIModel
+from .model import OpenAIModel, OpenAIResponsesModel
 
-__all__ = ["OpenAIModel"]
+__all__ = ["OpenAIModel", "OpenAIResponsesModel"]

@@ -8,7 +8,8 @@ The wire: https://platform.openai.com/docs/api-reference/chat (as of 2026-11).
 """
 
 from .chat_reply import ChatStream, decode_reply, usage_of
-from .chat_request import OPENAI, PROVIDER, ChatDialect, encode_request, strict_ready
+from .chat_request import OPENAI, PROVIDER, ChatDialect, encode_request
+from .shapes import strict_ready
 
 __all__ = [
     "OPENAI",

@@ -12,16 +12,17 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from podium.core.deltas import Delta, TextDelta, ThinkingDelta, ToolCallDelta
-from podium.core.errors import ContentFiltered
+from podium.core.errors import ContentFiltered, MalformedReply
 from podium.core.messages import AnyPart, Message, Raw, Reply, Text, Thinking
 from podium.core.usage import NO_USAGE, Usage
 from podium.models.assembling import CallFragments, Characters
-from podium.models.errors import error_in_reply, model_error
+from podium.models.errors import CHAT, Hints, error_in_reply
 from podium.models.reading import Json, count, cut_off, json_text, no_answer, parse, table, tables
 from podium.models.reading import text as text_of
 from podium.models.sse import EventStream
 
 from .chat_request import PROVIDER
+from .refusals import filters_in, named, refusal
 
 WIRE = "Chat Completions"
 
@@ -38,7 +39,9 @@ _FINISH = {
 }
 
 
-def decode_reply(body: bytes | Mapping[str, Any], *, model: str = "", server: str = "the server") -> Reply:
+def decode_reply(
+    body: bytes | Mapping[str, Any], *, model: str = "", server: str = "the server", hints: Hints = CHAT
+) -> Reply:
     """The reply in a whole body (of status 200). A body that is a stream after all is read as one.
 
     Raises MalformedReply when there is none in it, ContentFiltered when it was withheld, and the error that an error
@@ -46,46 +49,58 @@ def decode_reply(body: bytes | Mapping[str, Any], *, model: str = "", server: st
     """
     if isinstance(body, bytes):
         if body.lstrip()[:5] in (b"data:", b"event"):
-            decoder = ChatStream(model=model, server=server)
+            decoder = ChatStream(model=model, server=server, hints=hints)
             decoder.feed(body)
             return decoder.finish()
         fields = parse(body, model=model, server=server, wire=WIRE)
     else:
         fields = dict(body)
     if error_in_reply(fields):
-        raise model_error(200, fields, model=model, server=server)
+        raise refusal(200, fields, model=model, server=server, hints=hints)
     choices = tables(fields.get("choices"))
     if not choices:
         raise no_answer(model, server)
     choice = choices[0]
     if choice.get("error"):
-        raise model_error(200, choice, model=model, server=server)
+        raise refusal(200, choice, model=model, server=server, hints=hints)
     message = choice.get("message")
     if not isinstance(message, dict):
         raise no_answer(model, server)
     pieces = _Pieces()
     pieces.take(cast("Json", message))
-    return pieces.reply(fields, text_of(choice.get("finish_reason")), model=model, server=server)
+    return pieces.reply(fields, text_of(choice.get("finish_reason")), model=model, server=server, filtered=choice)
 
 
 class ChatStream:
     """A stream's bytes (or payloads) to deltas, and at the end the reply. The reply is the same for any chunking."""
 
-    __slots__ = ("_closed", "_events", "_fields", "_finish", "_model", "_pieces", "_seen", "_server")
+    __slots__ = (
+        "_closed",
+        "_events",
+        "_fields",
+        "_filtered",
+        "_finish",
+        "_hints",
+        "_model",
+        "_pieces",
+        "_seen",
+        "_server",
+    )
 
-    def __init__(self, *, model: str = "", server: str = "the server") -> None:
+    def __init__(self, *, model: str = "", server: str = "the server", hints: Hints = CHAT) -> None:
         self._events = EventStream()
         self._pieces = _Pieces()
         self._fields: Json = {}
         self._finish = ""
         self._closed = False
         self._seen = False
-        self._model, self._server = model, server
+        self._filtered: Json = {}
+        self._model, self._server, self._hints = model, server, hints
 
     @property
     def text(self) -> str:
         """The answer's text so far."""
-        return self._pieces.text.text()
+        return self._pieces.text.text() + self._pieces.refusal.text()
 
     @property
     def complete(self) -> bool:
@@ -107,7 +122,7 @@ class ChatStream:
         if data == "[DONE]":
             self._closed = True
             return []
-        fields = parse(data, model=self._model, server=self._server, wire=WIRE, partial=self.text)
+        fields = parse(data, model=self._model, server=self._server, wire=WIRE, partial=lambda: self.text)
         if error_in_reply(fields):
             raise self._error(fields)
         self._remember(fields)
@@ -118,6 +133,8 @@ class ChatStream:
             if choice.get("error"):
                 raise self._error(choice)
             self._seen = True
+            if choice.get("content_filter_results"):
+                self._filtered = choice
             # Some servers put the last piece, or everything, under `message`.
             delta = choice.get("delta") or choice.get("message")
             if isinstance(delta, dict):
@@ -128,25 +145,31 @@ class ChatStream:
     def finish(self) -> Reply:
         """The reply. Raises MalformedReply, with `data["partial"]`, when the stream was empty or cut off."""
         for data in self._events.end():
-            self.feed_data(data)
+            try:
+                self.feed_data(data)
+            except MalformedReply:
+                if not self.complete:  # else what was cut off came after the answer
+                    raise
         if not self._seen or (not self._finish and self._pieces.empty):
             raise no_answer(self._model, self._server)
         # Without [DONE], a finish reason or the counts that follow the last piece, the connection was cut.
         if not self.complete and "usage" not in self._fields:
             raise cut_off(self._model, self._server, self.text)
-        return self._pieces.reply(self._fields, self._finish, model=self._model, server=self._server)
+        return self._pieces.reply(
+            self._fields, self._finish, model=self._model, server=self._server, filtered=self._filtered
+        )
 
     def _remember(self, fields: Json) -> None:
         if text_of(fields.get("model")):
             self._fields["model"] = fields["model"]
-        counts = fields.get("usage") or cast("Json", fields.get("x_groq") or {}).get("usage")
+        counts = fields.get("usage") or table(fields.get("x_groq")).get("usage")
         # Some servers count with every chunk: only a count on a chunk without choices says that the answer is over.
         if isinstance(counts, dict):
             key = "running_usage" if fields.get("choices") else "usage"
             self._fields[key] = counts
 
     def _error(self, fields: Json) -> Exception:
-        return model_error(200, fields, model=self._model, server=self._server, partial=self.text)
+        return refusal(200, fields, model=self._model, server=self._server, partial=self.text, hints=self._hints)
 
 
 class _Pieces:
@@ -173,8 +196,8 @@ class _Pieces:
         content = delta.get("content")
         if isinstance(content, str):
             self._say(content, found)
-        elif isinstance(content, list):
-            for part in cast("list[object]", content):
+        elif isinstance(content, list | dict):
+            for part in cast("list[object]", content if isinstance(content, list) else [content]):
                 if isinstance(part, str):
                     self._say(part, found)
                 elif isinstance(part, dict):
@@ -230,12 +253,15 @@ class _Pieces:
         if name or piece:
             found.append(ToolCallDelta(position, name, piece, offset=offset))
 
-    def reply(self, fields: Json, reason: str, *, model: str, server: str) -> Reply:
+    def reply(self, fields: Json, reason: str, *, model: str, server: str, filtered: Json) -> Reply:
         finish = _FINISH.get(reason.lower(), reason)
         if finish == "content_filter" and self.empty:
+            filters = filters_in(filtered)
             raise ContentFiltered(
-                f"{server} withheld the whole answer of model {model!r}: change the prompt or the content filter",
+                f"{server} withheld the whole answer of model {model!r}: change the prompt or the content filter"
+                f"{named(filters)}",
                 status=200,
+                **({"filters": filters} if filters else {}),
             )
         calls = self.calls.calls(cut=finish == "length")
         refusal = self.refusal.text()

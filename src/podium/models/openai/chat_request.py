@@ -7,15 +7,26 @@ anything is paid for. The wire is named in `chat`.
 from __future__ import annotations
 
 import base64
-import re
-from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Sequence
+from typing import cast
 
 import msgspec
 
 from podium.core.errors import BadRequest
 from podium.core.messages import AnyPart, Media, Message, ModelRequest, Raw, Settings, Text, Thinking, ToolResult
 from podium.models.reading import Json, json_text
+
+from .limits import check
+from .shapes import (
+    address_of,
+    cache_key,
+    chosen_tool,
+    file_name,
+    json_schema_of,
+    parameters_of,
+    result_text,
+    word,
+)
 
 PROVIDER = "openai"
 """The provider named in `Raw` parts."""
@@ -30,6 +41,10 @@ class ChatDialect(msgspec.Struct, frozen=True):
     """Ask for token counts at the end of a stream (`stream_options`)."""
     echo_thinking: bool = False
     """Send earlier reasoning back as `reasoning_content`, as some thinking models want during tool use."""
+    cache_key: bool = False
+    """Send a `prompt_cache_key`. Only OpenAI and Azure know the field; others may refuse it."""
+    known_as: str = ""
+    """The model's name (`openai:NAME`) where it can only mean OpenAI's: what it refuses is then refused here."""
 
 
 OPENAI = ChatDialect()
@@ -38,9 +53,10 @@ OPENAI = ChatDialect()
 def encode_request(request: ModelRequest, model: str, *, stream: bool, dialect: ChatDialect = OPENAI) -> Json:
     """The body that asks `model`.
 
-    Raises BadRequest for what the dialect cannot carry: a file by address, media written by the assistant, a
-    `tool_choice` that is not offered.
+    Raises BadRequest for what the dialect cannot carry (a file by address, media written by the assistant, a
+    `tool_choice` that is not offered) and what the model is known to refuse.
     """
+    check(request, dialect.known_as, chat=True)
     body: Json = {"model": model, "messages": _messages(request.messages, dialect)}
     if request.tools:
         body["tools"] = [
@@ -49,23 +65,17 @@ def encode_request(request: ModelRequest, model: str, *, stream: bool, dialect: 
                 "function": {
                     "name": tool.name,
                     "description": tool.description,
-                    "parameters": tool.parameters or {"type": "object", "properties": {}},
+                    "parameters": parameters_of(tool),
                 },
             }
             for tool in request.tools
         ]
         _tool_settings(request, body)
     if request.output is not None:
-        schema = request.output.schema
-        body["response_format"] = {
-            "type": "json_schema",
-            "json_schema": {
-                "name": re.sub(r"[^A-Za-z0-9_-]", "_", request.output.name)[:64] or "output",
-                "schema": schema,
-                "strict": strict_ready(schema),
-            },
-        }
+        body["response_format"] = {"type": "json_schema", "json_schema": json_schema_of(request.output)}
     _settings(request.settings, dialect, body)
+    if dialect.cache_key and (key := cache_key(request)):
+        body["prompt_cache_key"] = key
     body.update(request.settings.extra)
     body["model"] = model
     if stream:
@@ -92,14 +102,10 @@ def _settings(settings: Settings, dialect: ChatDialect, body: Json) -> None:
 
 def _tool_settings(request: ModelRequest, body: Json) -> None:
     settings = request.settings
-    choice = settings.tool_choice
-    if choice in ("auto", "none", "required"):
-        body["tool_choice"] = choice
-    elif choice is not None:
-        names = [tool.name for tool in request.tools]
-        if choice not in names:
-            raise BadRequest(f"tool_choice {choice!r} is not among the tools offered: {', '.join(names)}")
-        body["tool_choice"] = {"type": "function", "function": {"name": choice}}
+    if name := chosen_tool(request):
+        body["tool_choice"] = {"type": "function", "function": {"name": name}}
+    elif settings.tool_choice:
+        body["tool_choice"] = settings.tool_choice
     if settings.parallel_tool_calls is not None:
         body["parallel_tool_calls"] = settings.parallel_tool_calls
 
@@ -114,7 +120,7 @@ def _messages(messages: Sequence[Message], dialect: ChatDialect) -> list[Json]:
         else:
             entry: Json = {"role": message.role, "content": _content(message.parts)}
             if message.name:
-                entry["name"] = re.sub(r"[^A-Za-z0-9_-]", "_", message.name)[:64]
+                entry["name"] = word(message.name)
             found.append(entry)
     return found
 
@@ -130,7 +136,10 @@ def _assistant(message: Message, position: int, dialect: ChatDialect) -> Json:
     else:
         entry["content"] = message.text or (None if calls else "")
     if dialect.echo_thinking:
-        thoughts = "".join(part.text for part in message.parts if type(part) is Thinking)
+        # Another provider's reasoning means nothing to this one; what nobody signed came from a server like this.
+        thoughts = "".join(
+            part.text for part in message.parts if type(part) is Thinking and part.provider in (None, PROVIDER)
+        )
         if thoughts:
             entry["reasoning_content"] = thoughts
     if calls:
@@ -147,7 +156,7 @@ def _assistant(message: Message, position: int, dialect: ChatDialect) -> Json:
 
 def _results(message: Message) -> list[Json]:
     found: list[Json] = [
-        {"role": "tool", "tool_call_id": part.call_id, "content": part.content}
+        {"role": "tool", "tool_call_id": part.call_id, "content": result_text(part)}
         for part in message.parts
         if type(part) is ToolResult
     ]
@@ -173,10 +182,9 @@ def _content(parts: Sequence[AnyPart]) -> str | list[Json]:
 
 def _media(part: Media) -> Json:
     kind, _, subtype = part.media_type.partition("/")
-    encoded = base64.b64encode(part.data).decode() if part.data else ""
-    address = f"data:{part.media_type};base64,{encoded}"
+    address = address_of(part)
     if kind == "image":
-        return {"type": "image_url", "image_url": {"url": address if part.data else part.url or ""}}
+        return {"type": "image_url", "image_url": {"url": address}}
     if not part.data:
         raise BadRequest(
             f"Chat Completions takes a {part.media_type} file by value only: read it and pass Media(..., data=...)"
@@ -184,27 +192,9 @@ def _media(part: Media) -> Json:
     if kind == "audio" and subtype in ("wav", "x-wav", "mpeg", "mp3"):
         return {
             "type": "input_audio",
-            "input_audio": {"data": encoded, "format": "wav" if "wav" in subtype else "mp3"},
+            "input_audio": {
+                "data": base64.b64encode(part.data).decode(),
+                "format": "wav" if "wav" in subtype else "mp3",
+            },
         }
-    name = part.name or f"file.{re.sub(r'[^a-z0-9].*', '', subtype) or 'bin'}"
-    return {"type": "file", "file": {"filename": name, "file_data": address}}
-
-
-_NOT_STRICT = frozenset(
-    {"default", "allOf", "oneOf", "not", "if", "patternProperties", "prefixItems", "uniqueItems", "propertyNames"}
-)
-
-
-def strict_ready(schema: Mapping[str, Any]) -> bool:
-    """Whether the provider can enforce `schema` exactly; asking for `strict` otherwise is refused with 400."""
-    if _NOT_STRICT & schema.keys():
-        return False
-    properties = cast("Json", schema.get("properties", {}))
-    if schema.get("type") == "object" or properties:
-        closed = schema.get("additionalProperties") is False
-        if not closed or set(cast("list[str]", schema.get("required", []))) != set(properties):
-            return False
-    children: list[object] = [*properties.values(), *cast("Json", schema.get("$defs", {})).values()]
-    children += [schema["items"]] if "items" in schema else []
-    children += cast("list[object]", schema.get("anyOf", []))
-    return all(isinstance(child, dict) and strict_ready(cast("Json", child)) for child in children)
+    return {"type": "file", "file": {"filename": file_name(part), "file_data": address}}

@@ -64,8 +64,8 @@ class Unit:
         self.finish = finish
         """Called on the loop's thread with the unit and the number of the commit it was part of."""
         self.records: list[bytes] = []
-        self.reservations: list[tuple[int, bytes, Reservation]] | None = None
-        """Which of the records depend on a reservation."""
+        self.reservations: list[tuple[int, bytes, int, Reservation]] | None = None
+        """Which of the records depend on a reservation, and how many items were attached before it."""
         self.items: list[Attachment] | None = None
         self.change: Transition | None = None
         self.at = 0.0
@@ -236,11 +236,16 @@ def _write_or_refuse(db: Database, unit: Unit) -> int:
     last = unit.position.last
     db.execute(sql.SAVE)
     number = unit.position.number
-    for index, record, reservation in unit.reservations or ():
+    items = unit.items or []
+    settled = 0
+    for index, record, before, reservation in unit.reservations or ():
+        _settle(db, number, items[settled:before])  # what was let go before the reservation was made is free for it
+        settled = before
         ledger.reserve(db, number, reservation)
         refusal = reservation.refusal  # may be another than the last time, when the file was locked
         unit.records[index] = record if refusal is None else reservation.otherwise(refusal)
-    size = _write(db, unit)
+    _settle(db, number, items[settled:])
+    size = _write(db, unit, settled=True)
     if unit.failure is not None:
         db.execute(sql.UNDO)
     elif _unless_mail(unit) and db.has("mail") and db.execute(sql.HAS_UNREAD, (number,)).fetchone()[0]:
@@ -250,7 +255,14 @@ def _write_or_refuse(db: Database, unit: Unit) -> int:
     return size
 
 
-def _write(db: Database, unit: Unit) -> int:
+def _settle(db: Database, number: int, items: list[Attachment]) -> None:
+    for item in items:
+        if isinstance(item, Settlement):
+            ledger.settle(db, number, item)
+
+
+def _write(db: Database, unit: Unit, *, settled: bool = False) -> int:
+    """Write a unit behind its fence. `settled` tells that its settlements are done."""
     position = unit.position
     number, epoch, owner = position.number, position.epoch, position.owner
     records = unit.records
@@ -278,7 +290,7 @@ def _write(db: Database, unit: Unit) -> int:
     unit.last = position.last
     if unit.items is not None:
         for item in unit.items:
-            size += _attach(db, number, item)
+            size += PAGE_SIZE if settled and isinstance(item, Settlement) else _attach(db, number, item)
     if unit.change is not None:
         _change(db, unit, unit.change)
     return size
@@ -295,7 +307,8 @@ def _attach(db: Database, number: int, item: Attachment) -> int:
     if isinstance(item, CacheEntry):
         return ledger.put(db, item)
     if isinstance(item, CacheUse):
-        db.execute(sql.CACHE_USED, (item.at, item.key))
+        if db.has("cache"):
+            db.execute(sql.CACHE_USED, (item.at, item.key))
         return PAGE_SIZE
     if isinstance(item, Blob):
         db.need("blobs")

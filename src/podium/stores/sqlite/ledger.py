@@ -47,11 +47,21 @@ def settle(db: Database, number: int, settlement: Settlement) -> None:
 
 
 def over(db: Database, number: int) -> None:
-    """A run has ended: what it still holds may have been used. Its own account is closed."""
-    if db.has("ledger"):
-        for key, attempt in db.execute(sql.HOLDS, (number,)).fetchall():
-            settle(db, number, Settlement(key, attempt, None))
+    """A run has ended: what it still holds may have been used.
+
+    Its own account is closed, and those of the runs above it, once no run below may be charged to them.
+    """
+    if not db.has("ledger"):
+        return
+    for key, attempt in db.execute(sql.HOLDS, (number,)).fetchall():
+        settle(db, number, Settlement(key, attempt, None))
+    if not db.has("family"):
         db.execute(sql.CLOSE_ACCOUNT, (number,))
+        return
+    for (run,) in db.execute(sql.ABOVE, (number,)).fetchall():
+        if db.execute(sql.GOES_ON, (run,)).fetchone()[0]:
+            return
+        db.execute(sql.CLOSE_ACCOUNT_OF, (run,))
 
 
 def spend(db: Database, charges: tuple[Charge, ...], amount: Amount) -> list[Crossing]:

@@ -180,6 +180,18 @@ DROP_HOLD = "DELETE FROM holds WHERE run = ? AND key = ? AND attempt = ?"
 HOLDS = "SELECT key, attempt FROM holds WHERE run = ?"
 # Close the account of a run that is over. (n)
 CLOSE_ACCOUNT = "DELETE FROM budgets WHERE scope = (SELECT 'run:' || id FROM runs WHERE n = ?)"
+CLOSE_ACCOUNT_OF = "DELETE FROM budgets WHERE scope = 'run:' || ?"
+# A run and those above it, nearest first. (n)
+ABOVE = """WITH RECURSIVE above (id, parent, far) AS (
+  SELECT id, parent, 0 FROM runs WHERE n = ?
+  UNION ALL
+  SELECT a.parent, coalesce((SELECT parent FROM runs r WHERE r.id = a.parent), ''), a.far + 1
+  FROM above a WHERE a.parent <> ''
+) SELECT id FROM above ORDER BY far"""
+# Whether a run, or one below it, is not over. (id)
+GOES_ON = """WITH RECURSIVE below (id) AS (
+  VALUES (?) UNION SELECT r.id FROM below b JOIN runs r ON r.parent = b.id AND r.parent <> ''
+) SELECT EXISTS (SELECT 1 FROM below b JOIN runs r ON r.id = b.id WHERE r.due IS NOT NULL OR r.status = 'suspended')"""
 # Accounts by name. (prefix, the first text after all that have it)
 BALANCES = """SELECT scope, usd, tokens, calls, held_usd, held_tokens, held_calls FROM budgets
 WHERE scope >= ? AND scope < ? ORDER BY scope"""

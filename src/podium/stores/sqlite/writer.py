@@ -43,7 +43,7 @@ class SqliteWriter:
         if unit is None or unit.sealed:
             unit = self._open()
         if reservation is not None:
-            entry = (len(unit.records), record, reservation)
+            entry = (len(unit.records), record, len(unit.items or ()), reservation)
             unit.reservations = [entry] if unit.reservations is None else [*unit.reservations, entry]
         unit.records.append(record)
 

@@ -26,6 +26,7 @@ from .attachments import AttachmentPromises
 from .fencing import FencingPromises
 from .journal import JournalPromises
 from .leases import LeasePromises
+from .ledger import LedgerPromises
 from .mailbox import MailPromises
 from .moves import (
     TTL,
@@ -44,6 +45,7 @@ from .moves import (
 )
 from .runs import RunPromises
 from .sessions import SessionPromises
+from .shelf import ShelfPromises
 from .transitions import TransitionPromises
 
 __all__ = [
@@ -73,6 +75,8 @@ class StoreConformance(
     MailPromises,
     AttachmentPromises,
     SessionPromises,
+    LedgerPromises,
+    ShelfPromises,
 ):
     """Inherit, and give `clock` and `make_store`; every test must pass."""
 
