@@ -176,7 +176,7 @@ def _check(table: str, key: str, value: object) -> None:
         from .core.prices import Price
 
         Price.parse(value, f"the price of {key!r}")
-        if ":" not in key and (meant := _meant(key)):
+        if ":" not in key and (meant := meant_by(key)):
             raise ConfigurationError(f'{key!r} matches no model of a provider: write "{meant}"')
     else:
         from .models.rates import Rates
@@ -184,7 +184,7 @@ def _check(table: str, key: str, value: object) -> None:
         Rates.parse({key: value})
 
 
-def _meant(model: str) -> str:
+def meant_by(model: str) -> str:
     """The name of a provider's model that was written without the provider; models of one's own may have any name."""
     from .models import prices
 

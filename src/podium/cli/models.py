@@ -27,7 +27,8 @@ NoteOption = Annotated[str, typer.Option("--note", metavar="TEXT", help="Why, fo
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    group = typer.Typer(no_args_is_help=True)
+    group = typer.Typer(invoke_without_command=True)
+    group.callback()(_group)
     for command, function, line in (
         ("list", list_, "podium model list"),
         ("set", set_, 'podium model set support "anthropic:claude-sonnet-5-5 | openai:gpt-6-sol" --note "cheaper"'),
@@ -43,6 +44,11 @@ def register(app: typer.Typer) -> None:
         help="Change the model of an agent without changing code; every change is a version to go back to.",
         epilog=example("podium model set support openai:gpt-6-sol", "podium model list --json"),
     )
+
+
+def _group(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        sys.stdout.write(context.get_help() + "\n")
 
 
 def list_(store: StoreOption = None, as_json: JsonOption = False) -> None:

@@ -47,6 +47,8 @@ def prices(
     """
     with reported():
         from podium.app.pricing import Pricing
+        from podium.config import meant_by
+        from podium.core.errors import ConfigurationError
         from podium.models import prices as table
         from podium.runtime.clock import SystemClock
 
@@ -58,6 +60,8 @@ def prices(
             _write_source(source, chosen.config.prices, chosen.config.file, as_json=as_json)
             raise typer.Exit(Code.OK)
         name = model.strip()
+        if ":" not in name and (meant := meant_by(name)):
+            raise ConfigurationError(f"{name!r} names no provider: did you mean {meant}?")
         price = own.named(name, server=base_url or "")
         mine = name in chosen.config.prices
         if as_json:

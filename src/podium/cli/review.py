@@ -96,10 +96,11 @@ def review(
         from podium.review.findings import Severity
 
         chosen = settings(store, model, base_url)
+        limit = budget(limits)
         rendering = _format(form, as_json=as_json)
         threshold = None if fail_on is None else Severity.parse(fail_on)
         named = _named(revisions, staged=staged, diff=diff, pr=pr)
-        outcome = asyncio.run(_run(chosen, named, budget(limits), quiet=quiet))
+        outcome = asyncio.run(_run(chosen, named, limit, quiet=quiet))
         if isinstance(outcome, Code):
             raise typer.Exit(outcome)
         _write(outcome, rendering)

@@ -103,18 +103,19 @@ def outcome(result: RunResult[Any], settings: Settings, *, quiet: bool = False) 
 
 def exhausted(result: RunResult[Any], settings: Settings) -> list[Line]:
     """How to go on after a budget refused a call; nothing for runs that ended otherwise."""
-    data = {} if result.error is None else result.error.data
-    scope, unit = str(data.get("scope", "")), str(data.get("unit", ""))
-    steps = result.history.steps.values()
-    refused = next((step for step in steps if step.ended is not None and step.ended.rule == "budget"), None)
-    if result.status is not Status.EXHAUSTED or not scope or refused is None:
+    if result.status not in {Status.EXHAUSTED, Status.FAILED}:
         return []
-    fork = ["fork", result.run_id, "--at", refused.key]
+    ended = [(step.key, step.ended) for step in result.history.steps.values() if step.ended is not None]
+    key, refused = next(((key, end.error) for key, end in ended if end.rule == "budget"), ("", None))
+    if refused is None:
+        return []
+    scope, unit = str(refused.data.get("scope", "")), str(refused.data.get("unit", ""))
+    fork = ["fork", result.run_id, "--at", key]
     if scope == f"run:{result.run_id}":
         started = result.history.facts.started
         charges = () if started is None else started.charges
         given = next((charge for charge in charges if charge.scope == scope), None)
-        fork += [] if given is None else ["--budget", _enough(given, unit, str(data.get("asked", "0")))]
+        fork += [] if given is None else ["--budget", _enough(given, unit, str(refused.data.get("asked", "0")))]
         said = "        what it did is kept; go on with as much again (or more):"
     else:
         limit = scope.rpartition("/")[0] if "/" in scope else scope

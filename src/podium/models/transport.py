@@ -355,16 +355,22 @@ def _network_error(error: Exception, where: str, secrets: Collection[str]) -> Mo
 
     said = one_line(str(error), secrets) or type(error).__name__
     if isinstance(error, httpx2.TimeoutException):
-        return ModelTimeout(f"{where} could not be reached in time ({said}): check the network, then try again")
+        # Before the connection stood nothing was sent, so nothing can have been billed.
+        unsent = {"sent": False} if isinstance(error, httpx2.ConnectTimeout | httpx2.PoolTimeout) else {}
+        return ModelTimeout(
+            f"{where} could not be reached in time ({said}): check the network, then try again", **unsent
+        )
     if isinstance(error, httpx2.ConnectError):
         if "CERTIFICATE" in said.upper():
             return BadRequest(
                 f"the certificate of {where} is not trusted ({said}): install its authority in the system's trust "
                 "store (package ca-certificates) or set SSL_CERT_FILE"
             )
-        return Overloaded(f"cannot connect to {where} ({said}): check that the server runs and base_url is right")
+        return Overloaded(
+            f"cannot connect to {where} ({said}): check that the server runs and base_url is right", sent=False
+        )
     if isinstance(error, httpx2.LocalProtocolError | httpx2.UnsupportedProtocol | httpx2.InvalidURL):
         return BadRequest(f"the request to {where} cannot be sent ({said}): check base_url and headers")
     if isinstance(error, httpx2.ProxyError):
-        return Overloaded(f"the proxy refused the connection to {where} ({said}): check HTTPS_PROXY")
+        return Overloaded(f"the proxy refused the connection to {where} ({said}): check HTTPS_PROXY", sent=False)
     return Overloaded(f"the connection to {where} broke off ({said}): try again")

@@ -184,11 +184,11 @@ async def begin(run: Run, step: Step, began: Began, amount: Amount, charges: tup
 
 def priced(run: Run, action: CallModel, model: Model, reply: Reply) -> Reply:
     """The reply with what it cost, if that can be known."""
-    if reply.cost is not None or reply.usage == NO_USAGE:
+    if reply.cost is not None:
         return reply
     price: Price | None = run.services.prices.price(model, reply.model, action.request.settings.extra)
-    if price is None:
-        return reply
+    if price is None or (reply.usage == NO_USAGE and not _free(price)):
+        return reply  # a server that does not count has not told what it will bill
     return Reply(reply.message, reply.usage, reply.finish, reply.model, str(price.cost(reply.usage)))
 
 
@@ -202,4 +202,8 @@ def cost_of_failure(run: Run, model: Model, error: StepFailed) -> str | None:
     if answered or error.data.get("sent") is False or isinstance(error, _UNBILLED):
         return "0"
     price = run.services.prices.price(model)
-    return "0" if price is not None and price.worst(1, 1) == Decimal(0) else None
+    return "0" if price is not None and _free(price) else None
+
+
+def _free(price: Price) -> bool:
+    return price.worst(1, 1) == Decimal(0)
