@@ -418,3 +418,49 @@ def test_what_is_wrong_in_yaml_is_one_line_too(folder: Path, text: str, said: st
         load("bad.yaml")
     assert str(raised.value).startswith(said)
     assert "\n" not in str(raised.value)
+
+
+def test_an_agent_of_a_file_has_settings_a_chain_of_models_and_a_cache(tmp_path: Path):
+    from podium import Settings
+
+    (tmp_path / "team.toml").write_text(
+        """
+[agents.writer]
+model = "anthropic:a | openai:b"
+cache = 3600
+[agents.writer.settings]
+max_output_tokens = 500
+reasoning_effort = "low"
+stop = ["END"]
+prompt_cache = "1h"
+[agents.writer.settings.extra]
+service_tier = "flex"
+"""
+    )
+    writer = load(str(tmp_path / "team.toml"))
+    assert isinstance(writer, Agent)
+    assert (writer.model, writer.cache) == ("anthropic:a | openai:b", 3600)
+    assert writer.settings == Settings(
+        max_output_tokens=500,
+        reasoning_effort="low",
+        stop=("END",),
+        prompt_cache="1h",
+        extra={"service_tier": "flex"},
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("settings = 1", "agents.writer.settings: expected a table, got int"),
+        ("settings.temprature = 1", "unknown"),
+        ("settings.max_output_tokens = 0", "agents.writer.settings.max_output_tokens: expected int >= 1"),
+        ("cache = 0", "agents.writer.cache: expected float > 0"),
+    ],
+)
+def test_settings_of_a_file_that_are_wrong_are_one_line(tmp_path: Path, line: str, said: str):
+    (tmp_path / "team.toml").write_text(f"[agents.writer]\n{line}\n")
+    with pytest.raises(ConfigurationError) as caught:
+        load(str(tmp_path / "team.toml"))
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)

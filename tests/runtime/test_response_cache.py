@@ -137,7 +137,7 @@ async def test_an_answer_expires(any_machine: Machine) -> None:
 
 
 async def test_only_whole_answers_are_kept(machine: Machine) -> None:
-    for finish in ("length", "refusal", "content_filter", "pause_turn"):
+    for finish in ("length", "refusal", "content_filter", "a_word_of_the_provider"):
         model = ScriptedModel(
             lambda _, finish=finish: Reply(assistant("cut"), Usage(1, 1), finish, None, "0"), name=finish
         )
