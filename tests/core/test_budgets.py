@@ -199,4 +199,4 @@ def test_an_alert_speaks_in_dollars() -> None:
     alert = alert_of(Crossing("all", "usd", 2 * PICO, 17 * PICO // 10, 0.8))
     assert alert == Alert("all", "usd", Decimal(2), Decimal("1.7"), 0.85)
     assert str(alert) == "the budget 'all' is used to 85%: $1.70 of $2.00"
-    assert str(alert_of(Crossing("all", "calls", 4, 5, 0.8))) == "the budget 'all' is used to 125%: 5 of 4"
+    assert str(alert_of(Crossing("all", "calls", 4, 5, 0.8))) == "the budget 'all' is used to 125%: 5 of 4 calls"

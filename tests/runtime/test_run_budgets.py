@@ -277,7 +277,7 @@ async def test_an_agents_budget_begins_anew_at_midnight_utc(any_machine: Machine
         assert await status() == "exhausted"
         any_machine.clock.now = noon + 12 * 3600
         assert [await status(), await status()] == ["succeeded", "exhausted"], "a new day, and a new month"
-        assert {state.scope: dollars(state.spent.usd) for state in await app.budgets.states()} == {
+        assert {state.scope: state.spent.usd for state in await app.budgets.states()} == {
             "agent:shop/2026-11-30": 1, "agent:shop/2026-12-01": 1, "all/2026-11": 1, "all/2026-12": 1,
         }  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 from podium import ports
 
-from .budgets import BudgetBook, BudgetState
+from .budgets import BudgetBook, BudgetState, Used
 from .choices import ChoiceVersion, ModelChoices
 from .costs import AgentCostTracker, Breakdown, CostLine
 from .default import DefaultRunner
@@ -23,5 +23,6 @@ __all__ = [
     "Podium",
     "Session",
     "SessionMessage",
+    "Used",
     "new_run_id",
 ]

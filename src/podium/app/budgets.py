@@ -7,26 +7,41 @@ processes that share it.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Any
 
 import msgspec
 
+from podium.core import money
 from podium.core.budgets import NOTHING, Alert, Amount, Budget, Crossing, alert_of, period
 from podium.policy import Budgets
 from podium.ports import Clock, Ledger
 
+_DATED = re.compile(r"/\d{4}-\d{2}(-\d{2})?$")
+"""The period in an account's name."""
+
 _log = logging.getLogger("podium.budgets")
 
 
+class Used(msgspec.Struct, frozen=True):
+    """An amount in the units people use."""
+
+    usd: Decimal
+    """US dollars."""
+    tokens: int
+    calls: int
+
+
 class BudgetState(msgspec.Struct, frozen=True):
-    """An account and its limits. `usd` in amounts is picodollars."""
+    """An account and its limits."""
 
     scope: str
     budget: Budget | None
     """None for an account whose budget is not in force (now, or in this process)."""
-    spent: Amount
-    held: Amount
+    spent: Used
+    held: Used
     """Reserved by calls that are not over."""
 
 
@@ -69,8 +84,8 @@ class BudgetBook:
             BudgetState(
                 name,
                 budgets.get(name),
-                accounts[name].spent if name in accounts else NOTHING,
-                accounts[name].held if name in accounts else NOTHING,
+                _used(accounts[name].spent if name in accounts else NOTHING),
+                _used(accounts[name].held if name in accounts else NOTHING),
             )
             for name in names
         ]
@@ -86,7 +101,8 @@ class BudgetBook:
                 found[scope + end] = budget
             elif name == "*":
                 for account in accounts:
-                    if account.startswith(f"{kind}:") and account.endswith(end):
+                    dated = _DATED.search(account)
+                    if account.startswith(f"{kind}:") and (dated[0] if dated else "") == end:
                         found.setdefault(account, budget)
         return found
 
@@ -100,3 +116,7 @@ class BudgetBook:
             self._tell(alert)
         except Exception:  # noqa: BLE001  (a listener of a budget must not end the run that told it)
             _log.exception("on_alert failed for: %s", alert)
+
+
+def _used(amount: Amount) -> Used:
+    return Used(money.dollars(amount.usd), amount.tokens, amount.calls)

@@ -131,21 +131,17 @@ def since_of(text: str | None, now: datetime.datetime) -> float:
 def _uses(state: BudgetState) -> Iterable[Use]:
     """The limits of a budget in force; of other accounts only what calls under way hold."""
     from podium.core.budgets import UNITS
-    from podium.core.money import dollars
-
-    def shown(unit: str, value: int) -> str:
-        return str(dollars(value)) if unit == "usd" else str(value)
 
     for unit in UNITS:
         spent, held = getattr(state.spent, unit), getattr(state.held, unit)
         limit: Any = None if state.budget is None else getattr(state.budget, unit)
         if limit is None:
             if state.budget is None and held:
-                yield Use(state.scope, unit, None, shown(unit, spent), shown(unit, held), None)
+                yield Use(state.scope, unit, None, str(spent), str(held), None)
             continue
-        used = Decimal(shown(unit, spent + held))
+        used = Decimal(spent + held)
         fraction = float(used / Decimal(str(limit))) if Decimal(str(limit)) else 1.0
-        yield Use(state.scope, unit, str(limit), shown(unit, spent), shown(unit, held), round(fraction, 6))
+        yield Use(state.scope, unit, str(limit), str(spent), str(held), round(fraction, 6))
 
 
 # ------------------------------------------------------------------------------------------------------------ written

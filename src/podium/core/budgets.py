@@ -62,11 +62,12 @@ class Refusal(msgspec.Struct, frozen=True):
         """The error of the step that was refused."""
         show = _shown_usd if self.unit == "usd" else _shown_number
         left = max(0, self.limit - self.spent - self.held)
+        remedy = "raise the budget" + ("" if self.unit == "calls" else ", or lower settings.max_output_tokens")
         held = f", {show(self.held, self.unit)} of it reserved by calls under way" if self.held else ""
         return BudgetExceeded(
             f"the budget {self.scope!r} of {show(self.limit, self.unit)} has {show(left, self.unit)} left "
             f"({show(self.spent + self.held, self.unit)} used{held}), and this call may use "
-            f"{show(self.asked, self.unit)}: raise the budget, or lower settings.max_output_tokens",
+            f"{show(self.asked, self.unit)}: {remedy}",
             rule="budget",
             scope=self.scope,
             unit=self.unit,
@@ -99,7 +100,10 @@ class Alert(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         show = money.shown if self.unit == "usd" else str
-        return f"the budget {self.scope!r} is used to {self.fraction:.0%}: {show(self.spent)} of {show(self.limit)}"
+        unit = "" if self.unit == "usd" else f" {self.unit}"
+        return (
+            f"the budget {self.scope!r} is used to {self.fraction:.0%}: {show(self.spent)} of {show(self.limit)}{unit}"
+        )
 
 
 class Balance(msgspec.Struct, frozen=True):

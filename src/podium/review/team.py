@@ -147,7 +147,7 @@ def _task(reviewer: str, about: dict[str, Any]) -> str:
 
 def _report(outcome: MemberOutcome) -> ReviewerReport:
     if outcome.error is not None:
-        status = "exhausted" if outcome.error.type == "Exhausted" else "failed"
+        status = "exhausted" if outcome.error.type in ("Exhausted", "BudgetExceeded") else "failed"
         return ReviewerReport(outcome.member, status, (), outcome.error.message)
     found = outcome.output
     findings = found.findings if isinstance(found, Findings) else []

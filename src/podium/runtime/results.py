@@ -57,6 +57,10 @@ class StepView(msgspec.Struct, frozen=True):
     effect: str = ""
     rule: str = ""
     started: float | None = None
+    cached: bool = False
+    """Whether a model's reply came from the response cache."""
+    reserved: str | None = None
+    """US dollars reserved for the last attempt; None without a budget."""
 
 
 def pending_of(history: History) -> tuple[Pending, ...]:
@@ -98,6 +102,8 @@ def view_of(step: StepState, history: History) -> StepView:
         began.effect if began is not None else "",
         (began.rule if began is not None else "") or (ended.rule if ended is not None else ""),
         began.at if began is not None else ended.at if ended is not None else None,
+        ended is not None and ended.cached,
+        began.reserved if began is not None else None,
     )
 
 

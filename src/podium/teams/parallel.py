@@ -58,6 +58,7 @@ class Parallel(Team):
         for step in steps:
             step.start()
         outcomes: list[MemberOutcome] = []
+        failed: list[StepFailed] = []
         for member, step in zip(self.members, steps, strict=True):
             try:
                 outcomes.append(MemberOutcome(member.name, await step))
@@ -65,9 +66,13 @@ class Parallel(Team):
                 raise
             except Exhausted as error:
                 outcomes.append(MemberOutcome(member.name, error.partial, error.failure))
+                failed.append(error)
             except StepFailed as error:
+                failed.append(error)
                 outcomes.append(MemberOutcome(member.name, None, error.failure))
         if not any(outcome.ok or outcome.output is not None for outcome in outcomes):
+            if outcomes and all(isinstance(error, Exhausted) for error in failed):
+                raise failed[0]  # a limit ended them all, and so the team
             raise MemberFailed(
                 "every member failed: " + "; ".join(f"{outcome.member}: {outcome.error}" for outcome in outcomes)
             )
