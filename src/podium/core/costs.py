@@ -47,41 +47,61 @@ class CostRow(msgspec.Struct, frozen=True, gc=False, array_like=True, omit_defau
 class Tally:
     """The rows of one run while it goes on."""
 
-    __slots__ = ("_lines",)
+    __slots__ = ("_first", "_more")
 
     def __init__(self) -> None:
-        self._lines: dict[tuple[int, str, str, str], Line] = {}
+        # Most runs have one line, and there are many runs: no index for the only one.
+        self._first: Line | None = None
+        self._more: dict[tuple[int, str, str, str], Line] | None = None
 
     def line(self, at: float, agent: str, kind: str, name: str) -> Line:
         """The line that a call at `at` (epoch seconds) belongs to."""
-        key = (int(at // DAY), agent, kind, name)
-        line = self._lines.get(key)
+        day = int(at // DAY)
+        first = self._first
+        if first is None:
+            first = self._first = Line(day, agent, kind, name)
+            return first
+        if first.name == name and first.agent == agent and first.day == day and first.kind == kind:
+            return first
+        if self._more is None:
+            self._more = {}
+        key = (day, agent, kind, name)
+        line = self._more.get(key)
         if line is None:
-            line = self._lines[key] = Line()
+            line = self._more[key] = Line(*key)
         return line
 
     def rows(self) -> tuple[CostRow, ...]:
         """The lines, oldest day first."""
-        return tuple(
-            CostRow(
-                *key, line.calls, str(line.cost), line.usage, str(line.uncertain), line.unpriced, line.hits,
-                str(line.saved),
-            )
-            for key, line in sorted(self._lines.items())
-        )  # fmt: skip
+        if self._first is None:
+            return ()
+        if self._more is None:
+            return (self._first.row(),)
+        rows = [line.row() for line in (self._first, *self._more.values())]
+        return tuple(sorted(rows, key=lambda row: (row.day, row.agent, row.kind, row.name)))
 
 
 class Line:
     """One row in the making."""
 
-    __slots__ = ("calls", "cost", "hits", "saved", "uncertain", "unpriced", "usage")
+    __slots__ = (
+        "agent", "calls", "cost", "day", "hits", "kind", "name", "saved", "uncertain", "unpriced", "usage",
+    )  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, day: int, agent: str, kind: str, name: str) -> None:
+        self.day, self.agent, self.kind, self.name = day, agent, kind, name
         self.calls = 0
         self.hits = 0
         self.unpriced = 0
         self.cost = self.uncertain = self.saved = FREE
         self.usage = NO_USAGE
+
+    def row(self) -> CostRow:
+        """The line as it is now."""
+        return CostRow(
+            self.day, self.agent, self.kind, self.name, self.calls, str(self.cost), self.usage, str(self.uncertain),
+            self.unpriced, self.hits, str(self.saved),
+        )  # fmt: skip
 
     def called(self, cost: str | None, usage: Usage | None, uncertain: str | None) -> None:
         """A call was answered, or failed after it may have cost something: `uncertain`, if only that is known."""

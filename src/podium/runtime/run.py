@@ -220,7 +220,7 @@ class Run:
         self._frames = frames
         self._written: list[bytes] = []
         self._events: list[tuple[int, Record | Paid]] = []
-        self.settling: list[Settlement] = []
+        self.settling: tuple[Settlement, ...] = ()
         """Ends of reservations that are not known to be durable."""
         self.attached: dict[str, None] = {}
         self.writer: Writer = services.store.writer(lease, self.facts.seq, self._committed)
@@ -282,7 +282,7 @@ class Run:
         """End the reservation of an attempt, in one commit with the next record. None spends all of it."""
         settlement = Settlement(began.key, began.attempt, amount)
         self.writer.attach(settlement)
-        self.settling.append(settlement)
+        self.settling = (*self.settling, settlement)
 
     def note(self, record: Record) -> int:
         """Journal a record about the run as a whole; its number. The driver's own: a closed drive may end with one."""
@@ -365,10 +365,10 @@ class Run:
 
     def _told(self) -> None:
         """Pass on the alerts of reservations that are settled for good."""
-        settled, self.settling = self.settling, []
+        settled, self.settling = self.settling, ()
         for settlement in settled:
             if settlement.crossed is None:
-                self.settling.append(settlement)
+                self.settling = (*self.settling, settlement)
             else:
                 for crossing in settlement.crossed:
                     self.services.alert(crossing)
