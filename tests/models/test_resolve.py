@@ -56,3 +56,14 @@ def test_the_package_shows_its_names_and_has_no_others():
     assert all(callable(getattr(podium.models, name)) for name in dir(podium.models))
     with pytest.raises(AttributeError):
         podium.models.MistralModel  # noqa: B018 - the access is the test
+
+
+def test_the_models_take_the_names_that_people_look_for():
+    claude = podium.ClaudeModel(api_key="k", model="claude-sonnet-5-5")
+    gemini = podium.GeminiModel(api_key="k", model="gemini-3.8-flash")
+    ollama = podium.OllamaModel(model_name="qwen3", host="http://localhost:11434")
+    assert [model.name for model in (claude, gemini, ollama)] == [
+        "anthropic:claude-sonnet-5-5",
+        "gemini:gemini-3.8-flash",
+        "ollama:qwen3",
+    ]

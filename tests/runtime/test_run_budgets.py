@@ -29,7 +29,7 @@ from podium import (
 )
 from podium.core.actions import Retry, Spawn
 from podium.core.budgets import Alert
-from podium.core.errors import BudgetExceeded, ModelError, Overloaded, RateLimited
+from podium.core.errors import BudgetExceeded, ConfigurationError, ModelError, Overloaded, RateLimited
 from podium.core.messages import assistant
 from podium.core.money import dollars
 from podium.core.records import Began, Ended, Outcome
@@ -739,3 +739,11 @@ async def test_costs_reported_from_outside_count_against_budgets(any_machine: Ma
             1, Decimal("4.5"), 1, 15,
         )  # fmt: skip
         assert [line.name for line in await app.costs.summary("tool")] == ["search"]
+
+
+@pytest.mark.parametrize("name", ["cost_callback", "on_alert"])
+def test_a_listener_that_would_have_to_be_awaited_is_refused(name: str) -> None:
+    async def listener(*_: object) -> None: ...
+
+    with pytest.raises(ConfigurationError, match=f"{name} must be a plain function"):
+        Podium(**{name: listener})  # pyright: ignore[reportArgumentType]

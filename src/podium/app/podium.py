@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import inspect
 import logging
 import random
 import secrets
@@ -102,6 +103,7 @@ class Podium:
         self.budgets = BudgetBook(budgets, lambda: self.store, self.clock, on_alert)
         self.costs = AgentCostTracker(lambda: self.store, self.clock, self.budgets, self._prices)
         self.choices = ModelChoices(lambda: self.store, self.clock)
+        _plain(cost_callback=cost_callback, on_alert=on_alert)
         self._cost_callback = cost_callback
         self._rates = _rates(rates, self.clock)
         self._models: dict[str, Model] = {}
@@ -660,6 +662,13 @@ class Podium:
             base_url = None if name == "offline" else self._base_url
             model = self._models[name] = resolve(name, base_url=base_url)
         return model
+
+
+def _plain(**listeners: Callable[..., Any] | None) -> None:
+    """Refuse listeners that would have to be awaited: they are told in the middle of a run, which does not wait."""
+    for name, listener in listeners.items():
+        if inspect.iscoroutinefunction(listener):
+            raise ConfigurationError(f"{name} must be a plain function: let it start a task, or put into a queue")
 
 
 def _charges(run_id: str, limit: Budget | None) -> tuple[Charge, ...]:

@@ -46,7 +46,7 @@ class OllamaModel(HttpModel):
 
     def __init__(
         self,
-        model: str,
+        model_name: str,
         host: str | None = None,
         *,
         api_key: str | None = None,
@@ -59,7 +59,7 @@ class OllamaModel(HttpModel):
         truncate: bool = False,
         options: Mapping[str, Any] | None = None,
     ) -> None:
-        super().__init__("ollama", model, headers=headers, timeout=timeout, transport=transport)
+        super().__init__("ollama", model_name, headers=headers, timeout=timeout, transport=transport)
         if host is not None and base_url is not None and base_of(host) != base_of(base_url):
             raise ConfigurationError("host and base_url name two servers: leave one of them out")
         self._host = base_url if host is None else host
