@@ -7,6 +7,7 @@ does not retry, count money, or keep conversations; the runtime does.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 
@@ -70,7 +71,7 @@ class Codec(Protocol):
         ...
 
 
-class HttpModel:
+class HttpModel(ABC):
     """The base of every model behind HTTP. `.name` is `provider:model`.
 
     `timeout` is in seconds for a whole request; `headers` are added to every request and win; `transport` shares
@@ -101,17 +102,20 @@ class HttpModel:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._model!r})"
 
+    @abstractmethod
     async def _address(self, *, stream: bool) -> Address:
         """Where a request goes. Raises AuthenticationFailed, ConfigurationError."""
-        raise NotImplementedError
+        ...
 
+    @abstractmethod
     async def _listing(self) -> Address:
         """Where a GET lists models (or shows this one): what proves, at no cost, that the credentials work."""
-        raise NotImplementedError
+        ...
 
+    @abstractmethod
     def _codec(self, server: str) -> Codec:
         """The wire, for messages that name `server`."""
-        raise NotImplementedError
+        ...
 
     async def request(self, request: ModelRequest, emit: Emitter | None = None) -> Reply:
         """Ask once. With `emit` the answer is streamed, and each piece handed on as it comes.
