@@ -131,6 +131,18 @@ async def test_a_proxy_of_the_environment_is_not_used_for_loopback(monkeypatch):
     assert (await ask(says_hello)).message.text == "hello"
 
 
+async def test_other_machines_are_reached_through_the_proxy_of_the_environment(monkeypatch):
+    async with serving(says_hello) as server:
+        monkeypatch.setenv("HTTP_PROXY", server.url.removesuffix("/v1"))
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        monkeypatch.delenv("no_proxy", raising=False)
+        model = OpenAIModel("m", base_url="http://models.example/v1", api_key=KEY)
+        with allow_real_calls():
+            assert (await model.request(ASK)).message.text == "hello"
+        await model.aclose()
+    assert [exchange.path for exchange in server.exchanges] == ["http://models.example/v1/chat/completions"]
+
+
 async def test_a_key_of_the_environment_is_not_sent_in_the_clear_to_another_machine(monkeypatch):
     seen = []
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from podium import Agent, Podium, RunResult
+from podium import Agent, Podium, RunResult, Thinking
 from podium.core.actions import Retry
 from podium.core.records import Retried
 from podium.core.usage import Usage
@@ -121,3 +121,15 @@ def test_every_wire_has_recordings_of_answers_and_of_streams() -> None:
         kinds = {path.suffix for path in Recording(wire.folder).path.iterdir()}
         assert ".json" in kinds
         assert kinds & {".sse", ".ndjson"}
+
+
+@pytest.mark.parametrize("name", ["thinking.json", "thinking.ndjson"])
+async def test_what_ollamas_models_think_is_kept_apart_from_the_answer(name: str) -> None:
+    async with answering(f"ollama/{name}") as server:
+        result = await asked(OLLAMA, server.url, streamed=not name.endswith(".json"))
+    answer = result.messages[-1]
+    thoughts = "".join(part.text for part in answer.parts if isinstance(part, Thinking))
+    assert result.status == "succeeded"
+    assert thoughts
+    assert result.output == answer.text
+    assert thoughts not in answer.text
