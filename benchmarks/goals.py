@@ -35,4 +35,6 @@ GOALS: dict[str, Goal] = {
     "concurrent.memory": Goal(15),
     "message.call": Goal(30, 6),
     "gate.p99": Goal(200),
+    "policy.spread.p99": Goal(200),
+    "policy.one_tool.p99": Goal(200),
 }

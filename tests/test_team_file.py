@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from podium import Agent, Parallel, Podium, Router, Sequential, Supervisor
+from podium import Agent, Parallel, Podium, Principal, Router, ScriptedModel, Sequential, Supervisor, ToolCall
 from podium.cli import main
 from podium.core.errors import ConfigurationError, MissingExtra
 from podium.targets import load
@@ -278,7 +278,43 @@ ERRORS = {
         "unknown key teams.t.join; known are kind, members, description",
     ),
     "wrong type": ("[agents.a]\nmax_iterations = 'x'", "agents.a.max_iterations: expected int, got a text"),
-    "wrong type in a list": ("[agents.a]\ntools = [1]", "agents.a.tools[0]: expected a text, got int"),
+    "wrong type in a list": ("[agents.a]\ntools = [1]", "agents.a.tools[0]: expected a text or a table, got int"),
+    "unknown key of settings": (
+        "[agents.a.settings]\nheat = 1",
+        "unknown key agents.a.settings.heat; known are max_output_tokens, temperature",
+    ),
+    "unknown key of an approval": (
+        "[[agents.a.approvals]]\ntool = 'pay'",
+        "unknown key agents.a.approvals[0].tool; known are tools, when, cost_above",
+    ),
+    "wrong type in an approval": (
+        "[[agents.a.approvals]]\nexpires = 'soon'",
+        "agents.a.approvals[0].expires: expected float or null, got a text",
+    ),
+    "bad value in an approval": (
+        "[[agents.a.approvals]]\nexpires = -1",
+        "agents.a.approvals[0]: expires is in seconds and more than 0, not -1",
+    ),
+    "nothing that makes tools": (
+        "[agents.a]\ntools = [{root = 'x'}]",
+        'agents.a.tools[0]: a table makes tools: write { make = "module:function", … } with its arguments',
+    ),
+    "tools made with a wrong argument": (
+        "[agents.a]\ntools = [{make = 'podium.tools.builtin:file_tools', rot = 'x'}]",
+        "agents.a.tools[0]: making tools with podium.tools.builtin:file_tools failed: TypeError: file_tools() got an",
+    ),
+    "tools made of nothing there": (
+        "[agents.a]\ntools = [{make = 'podium.tools.builtin:file_tools', root = 'no such folder'}]",
+        "agents.a.tools[0]: podium.tools.builtin:file_tools: ",
+    ),
+    "tools made by a tool": (
+        "[agents.a]\ntools = [{make = 'shop.py:stock'}]",
+        "agents.a.tools[0]: shop.py:stock makes no tools: write it as a text, without make",
+    ),
+    "no tools made": (
+        "[agents.a]\ntools = [{make = 'shop.py:plain'}]",
+        "agents.a.tools[0]: shop.py:plain made NoneType, not tools: return a tool, or a list of them",
+    ),
     "bad value": ("[agents.a]\nmax_iterations = 0", "agents.a: max_iterations of agent 'a' must be at least 1, not 0"),
     "agents no table": ("agents = 3", "agents must be a table of names, each with its values"),
     "an agent no table": ("[agents]\na = 3", "agents.a: expected a table, got int"),
@@ -464,3 +500,64 @@ def test_settings_of_a_file_that_are_wrong_are_one_line(tmp_path: Path, line: st
         load(str(tmp_path / "team.toml"))
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+# ---------------------------------------------------------------------------------------------- tools that are made
+
+
+BUILTIN = """
+[agents.clerk]
+model = "offline"
+tools = [
+    "podium.tools.builtin:calculator",
+    "shop.py:BOTH",
+    { make = "podium.tools.builtin:file_tools", root = "notes", write = true },
+]
+
+[[agents.clerk.approvals]]
+tools = "effect:write"
+when = { arg = "order", op = "!=", value = "A-1" }
+roles = "finance"
+name = "foreign orders"
+"""
+
+
+def test_an_agent_of_a_file_has_built_in_tools_lists_and_what_a_function_makes(folder: Path):
+    (folder / "notes").mkdir()
+    (folder / "shop.py").write_text(SHOP + "\nBOTH = [stock, refund]\n")
+    (folder / "clerk.toml").write_text(BUILTIN)
+    clerk = load("clerk.toml")
+    assert isinstance(clerk, Agent)
+    assert list(clerk.tools) == [
+        "calculator", "stock", "refund", "list_files", "find_in_files", "read_file", "write_file", "edit_file",
+        "delete_file",
+    ]  # fmt: skip
+
+
+async def test_calls_of_an_agent_of_a_file_wait_for_the_person_it_says(folder: Path):
+    (folder / "notes").mkdir()
+    shop = SHOP.replace(', approval="always"', "")
+    (folder / "shop.py").write_text(shop + "\nBOTH = [stock, refund]\n")
+    (folder / "clerk.toml").write_text(BUILTIN)
+    clerk = load("clerk.toml")
+    assert isinstance(clerk, Agent)
+    calls = [ToolCall("refund", {"order": "A-1"}), ToolCall("refund", {"order": "B-2"})]
+    clerk.model = ScriptedModel([calls, "Done."])
+    async with Podium() as app:
+        handle = await app.start(clerk, "Refund both")
+        [item] = (await handle.settled()).pending
+        assert (item.args, item.roles, item.rule) == (
+            {"order": "B-2"},
+            ("finance",),
+            "approval:foreign orders for finance",
+        )
+        await handle.approve(by=Principal("ada", ("finance",)))
+        assert (await handle.result()).status == "succeeded"
+    assert (folder / "refunds.txt").read_text().split() == ["A-1", "B-2"]
+
+
+def test_a_tool_is_no_target_and_says_what_to_do(folder: Path):
+    with pytest.raises(ConfigurationError, match=r"shop.py:stock is a tool: give it to an agent"):
+        load("shop.py:stock")
+    with pytest.raises(ConfigurationError, match="members found there: none"):
+        load("shop.py:stok")

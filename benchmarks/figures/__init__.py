@@ -12,6 +12,7 @@ FIGURES: dict[str, str] = {
     "concurrent": "figures.many:concurrent",
     "suspended": "figures.many:suspended",
     "gate": "figures.parts:gate",
+    "policy": "figures.policy:policy",
     "store": "figures.parts:store",
     "syncs": "figures.parts:syncs",
 }

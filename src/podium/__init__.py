@@ -8,10 +8,13 @@ Everything public is here and loaded when it is first used, so that importing th
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .agents import Agent, FunctionMember, Role, member
+    from types import FrameType
+
+    from .agents import Agent, FunctionMember, Review, Role, member
     from .app import AgentCostTracker, Podium, Session
     from .core.actions import Retry
     from .core.budgets import Alert, Budget
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
         StoreError,
         ToolError,
         ToolTimeoutError,
+        ToolUnavailable,
         ToolValidationError,
     )
     from .core.labels import Integrity, Label
@@ -58,6 +62,8 @@ if TYPE_CHECKING:
         VertexModel,
     )
     from .models.rates import Rate
+    from .policy import Policy
+    from .policy.approvals import Approval
     from .ports import Context, Member, Model, Receipt, Tool, ToolContext
     from .runtime.handle import Handle
     from .runtime.results import Pending, RunResult, StepView
@@ -71,12 +77,13 @@ if TYPE_CHECKING:
         Sequential,
         Supervisor,
     )
-    from .tools import ToolExecutor, tool
+    from .tools import MCPTools, OpenAPITools, ToolExecutor, ToolRegistry, tool
+    from .tools.sandbox import Sandbox, SandboxResult, SandboxUnavailable
 
 __version__ = "0.1.0"
 
 _WHERE = {
-    "agents": ("Agent", "FunctionMember", "Role", "member"),
+    "agents": ("Agent", "FunctionMember", "Review", "Role", "member"),
     "app": ("AgentCostTracker", "Podium", "Session"),
     "core.actions": ("Retry",),
     "core.budgets": ("Alert", "Budget"),
@@ -103,6 +110,7 @@ _WHERE = {
         "StoreError",
         "ToolError",
         "ToolTimeoutError",
+        "ToolUnavailable",
         "ToolValidationError",
     ),
     "core.labels": ("Integrity", "Label"),
@@ -133,12 +141,15 @@ _WHERE = {
         "VertexModel",
     ),
     "models.rates": ("Rate",),
+    "policy": ("Policy",),
+    "policy.approvals": ("Approval",),
     "ports": ("Context", "Member", "Model", "Receipt", "Tool", "ToolContext"),
     "runtime.handle": ("Handle",),
     "runtime.results": ("Pending", "RunResult", "StepView"),
     "runtime.services": ("Limits",),
     "teams": ("MemberOutcome", "PRReviewOrchestrator", "Parallel", "PullRequest", "Router", "Sequential", "Supervisor"),
-    "tools": ("ToolExecutor", "tool"),
+    "tools": ("MCPTools", "OpenAPITools", "ToolExecutor", "ToolRegistry", "tool"),
+    "tools.sandbox": ("Sandbox", "SandboxResult", "SandboxUnavailable"),
 }
 _MODULE = {name: module for module, names in _WHERE.items() for name in names}
 
@@ -146,6 +157,7 @@ __all__ = [
     "Agent",
     "AgentCostTracker",
     "Alert",
+    "Approval",
     "AzureOpenAIModel",
     "Budget",
     "BudgetExceeded",
@@ -161,6 +173,7 @@ __all__ = [
     "Integrity",
     "Label",
     "Limits",
+    "MCPTools",
     "Media",
     "Member",
     "MemberOutcome",
@@ -174,12 +187,14 @@ __all__ = [
     "OllamaModel",
     "OpenAIModel",
     "OpenAIResponsesModel",
+    "OpenAPITools",
     "PRReviewOrchestrator",
     "Parallel",
     "Pending",
     "PermissionDenied",
     "Podium",
     "PodiumError",
+    "Policy",
     "Price",
     "Principal",
     "Progress",
@@ -191,6 +206,7 @@ __all__ = [
     "Reply",
     "Reset",
     "Retry",
+    "Review",
     "Role",
     "Router",
     "RunBusy",
@@ -198,6 +214,9 @@ __all__ = [
     "RunFailed",
     "RunNotFound",
     "RunResult",
+    "Sandbox",
+    "SandboxResult",
+    "SandboxUnavailable",
     "ScopeError",
     "ScriptedModel",
     "SecurityError",
@@ -219,8 +238,10 @@ __all__ = [
     "ToolContext",
     "ToolError",
     "ToolExecutor",
+    "ToolRegistry",
     "ToolResult",
     "ToolTimeoutError",
+    "ToolUnavailable",
     "ToolValidationError",
     "Usage",
     "VertexModel",
@@ -232,12 +253,25 @@ _SPELLED = {
     "AgentState": "Session (await app.session(name))",
     "AgentConfig": "Agent (its configuration is pinned by itself)",
     "AssistantAgent": "Agent",
+    "AuditLog": "app.audit of a Podium; `podium audit show` prints it",
+    "AuditLogger": "app.audit of a Podium; nothing has to be logged by hand",
     "ChatAgent": "Agent",
+    "CodeExecutor": "Sandbox, or podium.tools.builtin.python_tool for agents",
     "Crew": "Sequential or Parallel (crews come with a later release)",
+    "DockerSandbox": "Sandbox, which needs no Docker",
     "FunctionTool": "tool, a decorator",
+    "HumanApproval": 'Approval: Podium(approvals=[Approval(tools=...)]), or @tool(approval="always")',
+    "HumanInTheLoop": "Approval for calls, Review for answers, ctx.ask for questions",
+    "HumanReview": "Review: Agent(review=Review(0.7))",
     "LLMAgent": "Agent",
     "LlmAgent": "Agent",
+    "MCPClient": "MCPTools",
+    "MCPServerHTTP": "MCPTools(url)",
+    "MCPServerStdio": "MCPTools.stdio(command, args)",
+    "MCPToolset": "MCPTools",
+    "OpenAPIToolset": "OpenAPITools",
     "ParallelAgent": "Parallel",
+    "PermissionManager": "Policy, or app.tools.set_tool_permissions(agent, [...])",
     "ReactAgent": "Agent",
     "RoleDefinition": "Role",
     "RunContext": "Context",
@@ -247,11 +281,17 @@ _SPELLED = {
     "StructuredTool": "tool, a decorator",
     "SupervisorAgent": "Supervisor",
     "Task": "an Agent with output=...",
-    "ToolSandbox": "Sandbox (it comes with a later release)",
+    "ToolSandbox": "Sandbox(timeout=, memory_mb=, network=): its run, shell, python and call, or @tool(sandbox=True)",
+    "calculator": "podium.tools.builtin.calculator",
     "create_agent": "Agent",
     "create_react_agent": "Agent",
+    "file_tools": "podium.tools.builtin.file_tools",
     "function_tool": "tool",
+    "interrupt": "ctx.ask in a member, or Approval for tool calls",
+    "python_tool": "podium.tools.builtin.python_tool",
+    "shell_tool": "podium.tools.builtin.shell_tool",
 }
+"""Names that people look for, and what they want in Podium."""
 
 
 def __getattr__(name: str) -> Any:
@@ -261,9 +301,19 @@ def __getattr__(name: str) -> Any:
         globals()[name] = value
         return value
     spelled = _SPELLED.get(name)
-    if spelled is not None:
-        raise AttributeError(f"podium has no {name!r}; in Podium it is {spelled}")
-    raise AttributeError(f"module 'podium' has no attribute {name!r}")
+    if spelled is None:
+        raise AttributeError(f"module 'podium' has no attribute {name!r}")
+    told = f"podium has no {name!r}; in Podium it is {spelled}"
+    # `from podium import X` puts its own words in place of an AttributeError's, and lets an ImportError through.
+    caller = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
+    raise ImportError(told, name=__name__) if _asked_by_import(caller) else AttributeError(told)
+
+
+def _asked_by_import(frame: FrameType) -> bool:
+    """Whether the code of this frame stands at a `from … import`."""
+    import dis
+
+    return frame.f_lasti >= 0 and frame.f_code.co_code[frame.f_lasti] == dis.opmap["IMPORT_FROM"]
 
 
 def __dir__() -> list[str]:

@@ -11,13 +11,16 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
 from .core.budgets import Budget
 from .core.errors import ConfigurationError
 from .runtime.services import Limits
+
+if TYPE_CHECKING:
+    from .policy import Policy
 
 FILE = "podium.toml"
 STORE = ".podium/podium.db"
@@ -49,6 +52,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Prices by model name, US dollars per million tokens, as `[prices]` holds them."""
     rates: dict[str, Any] = {}
     """Limits per minute by model name, as `[rates]` holds them."""
+    policy: Policy | None = None
+    """Who may call what, as `[policy]` holds it, or the file that `policy` (or PODIUM_POLICY) names."""
+    policy_file: str = ""
+    """The file the policy was read from."""
     file: str = ""
     """The file that was read; empty when there was none."""
 
@@ -127,10 +134,11 @@ def _from_file(file: Path, values: dict[str, Any], limits: dict[str, float | int
         raise ConfigurationError(f"{file} is not valid TOML: {error}") from error
     except OSError as error:
         raise ConfigurationError(f"{file} cannot be read: {error.strerror or error}") from error
-    unknown = sorted(set(table) - {*_TEXTS, *_TABLES, "limits"})
+    unknown = sorted(set(table) - {*_TEXTS, *_TABLES, "limits", "policy"})
     if unknown:
         raise ConfigurationError(
-            f"{file}: unknown {_listed(unknown)}; known are {', '.join(_TEXTS)}, [limits], [budgets], [prices], [rates]"
+            f"{file}: unknown {_listed(unknown)}; known are {', '.join(_TEXTS)}, [limits], [budgets], [prices], "
+            "[rates], [policy]"
         )
     for name in _TEXTS:
         if name in table:
@@ -140,6 +148,8 @@ def _from_file(file: Path, values: dict[str, Any], limits: dict[str, float | int
     if "store" in values:
         values["store"] = _beside(file, values["store"])
     _tables(file, table, values)
+    if "policy" in table:
+        _policy(file, table["policy"], values)
     section: object = table.get("limits", {})
     if not isinstance(section, dict):
         raise ConfigurationError(f"{file}: limits is a table: write [limits] and its values below it")
@@ -164,6 +174,21 @@ def _tables(file: Path, table: dict[str, Any], values: dict[str, Any]) -> None:
                 except ConfigurationError as error:
                     raise ConfigurationError(f"{file}: [{name}]: {error}") from None
             values[name] = table[name]
+
+
+def _policy(file: Path, given: object, values: dict[str, Any]) -> None:
+    """The policy of a table, or of the file that a text names, relative to the folder of this one."""
+    from .policy import Policy
+
+    if isinstance(given, str):
+        place = Path(given).expanduser()
+        path = str(place if place.is_absolute() else file.parent / place)
+        values["policy"], values["policy_file"] = Policy.load(path), path
+    elif isinstance(given, dict):
+        table = cast("dict[str, Any]", given)
+        values["policy"], values["policy_file"] = Policy.parse(table, f"{file}: policy"), str(file)
+    else:
+        raise ConfigurationError(f'{file}: policy is a table, or the name of a file: policy = "policy.toml"')
 
 
 def _check(table: str, key: str, value: object) -> None:
@@ -197,6 +222,11 @@ def _from_environment(environ: Mapping[str, str], values: dict[str, Any], limits
         value = environ.get(f"PODIUM_{name.upper()}")
         if value:
             values[name] = value
+    policy = environ.get("PODIUM_POLICY")
+    if policy:
+        from .policy import Policy
+
+        values["policy"], values["policy_file"] = Policy.load(policy), policy
     budget = environ.get("PODIUM_BUDGET")
     if budget:
         values["budgets"] = {**values.get("budgets", {}), "run": budget_of(budget, "PODIUM_BUDGET")}

@@ -11,12 +11,13 @@ import importlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
 
 from . import team_file
+from .core.codec import content_digest
 from .core.errors import ConfigurationError
 from .ports import Member, Tool
 
@@ -32,7 +33,7 @@ def load(target: str) -> Member:
     if split is None:
         found = _member(_value(target, Path.cwd(), _is_member, "members"), target)
     else:
-        found = team_file.load(*split, tool=_tool)
+        found = team_file.load(*split, tools=_tools)
     with contextlib.suppress(AttributeError, TypeError):
         # One that takes no new attributes runs as well; resuming it elsewhere then needs the TARGET said again.
         cast("Any", found).target = target
@@ -55,18 +56,45 @@ def _value(reference: str, folder: Path, wanted: Callable[[Any], bool], what: st
     return value
 
 
-def _tool(reference: str, folder: Path) -> Tool:
+def _tools(reference: str, folder: Path, arguments: Mapping[str, Any] | None) -> Sequence[Tool]:
+    """The tool or tools that a reference names, or, with arguments, that what it names makes of them."""
     value = _value(reference, folder, _is_tool, "tools")
-    if not _is_tool(value):
-        raise ConfigurationError(
-            f"{reference} is {type(value).__name__}, not a tool: decorate the function with @tool(effect=...)"
-        )
-    return cast("Tool", value)
+    if arguments is not None:
+        if _is_tool(value) or not callable(value):
+            raise ConfigurationError(f"{reference} makes no tools: write it as a text, without make")
+        try:
+            value = value(**arguments)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{reference}: {error}") from error
+        except Exception as error:
+            raise ConfigurationError(
+                f"making tools with {reference} failed: {type(error).__name__}: {error}"
+            ) from error
+        if inspect.iscoroutine(value):
+            value.close()
+            raise ConfigurationError(f"{reference} is asynchronous: what makes tools here is a plain function")
+    if _is_tool(value):
+        return (cast("Tool", value),)
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        several = tuple(cast("Sequence[Any]", value))
+        if several and all(_is_tool(each) for each in several):
+            return cast("tuple[Tool, ...]", several)
+    what = type(cast("object", value)).__name__
+    if arguments is not None:
+        raise ConfigurationError(f"{reference} made {what}, not tools: return a tool, or a list of them")
+    raise ConfigurationError(
+        f"{reference} is {what}, not a tool: decorate the function with @tool(effect=...), or write "
+        f'{{ make = "{reference}" }} with its arguments when it makes tools'
+    )
 
 
 def _member(value: Any, target: str) -> Member:
     if _is_member(value):
         return cast("Member", value)
+    if _is_tool(value):
+        raise ConfigurationError(
+            f"{target} is a tool: give it to an agent, Agent(..., tools=[{value.name}]), and name that"
+        )
     if callable(value) and not inspect.isclass(value):
         if inspect.iscoroutinefunction(value):
             raise ConfigurationError(f"{target} is a plain `async def`: mark it with @member")
@@ -80,7 +108,9 @@ def _member(value: Any, target: str) -> Member:
 
 
 def _is_member(value: Any) -> bool:
-    return callable(value) and isinstance(getattr(value, "name", None), str) and hasattr(value, "capabilities")
+    # A tool has a name and capabilities too.
+    named = callable(value) and isinstance(getattr(value, "name", None), str) and hasattr(value, "capabilities")
+    return named and not _is_tool(value)
 
 
 def _is_tool(value: Any) -> bool:
@@ -95,7 +125,7 @@ def _file(where: str, folder: Path) -> ModuleType:
     path = (folder / Path(where).expanduser()).resolve()
     if not path.is_file():
         raise ConfigurationError(f"there is no file {where}")
-    name = f"podium_target_{path.stem}_{abs(hash(str(path))):x}"
+    name = f"podium_target_{path.stem}_{content_digest(str(path).encode())[:16]}"  # the same in every process
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)

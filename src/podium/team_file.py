@@ -1,9 +1,9 @@
 """A team as data: agents and teams in a TOML or YAML file, which becomes a member that a TARGET can name.
 
-The file is values only: texts, numbers and lists. It names tools by where they are in code; finding and importing them
-is the caller's part (`targets`), so this module imports nothing that a file says. A file is right or wrong as a whole:
-every entry is checked and built, also those that the chosen member does not reach. Whoever may write a team file may
-name code to run: treat it as code.
+The file is values only: texts, numbers and lists. It names tools by where they are in code; finding, importing and
+making them is the caller's part (`targets`), so this module imports nothing that a file says. A file is right or wrong
+as a whole: every entry is checked and built, also those that the chosen member does not reach. Whoever may write a team
+file may name code to run: treat it as code.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, TypeAlias, TypeVar, cast
@@ -21,11 +21,15 @@ import msgspec
 from .agents import Agent
 from .core.errors import ConfigurationError, MissingExtra
 from .core.messages import Settings
+from .policy.approvals import Approval
 from .ports import Member, Tool
 from .teams import Parallel, Router, Sequential, Supervisor
 
-FindTool: TypeAlias = Callable[[str, Path], Tool]
-"""The tool that a reference names, seen from a folder. Raises ConfigurationError."""
+FindTools: TypeAlias = Callable[[str, Path, Mapping[str, Any] | None], Sequence[Tool]]
+"""The tools that a reference names, seen from a folder; with arguments, those that what it names makes of them.
+
+Raises ConfigurationError.
+"""
 
 SUFFIXES = (".toml", ".yaml", ".yml")
 _MOST = 1 << 20
@@ -55,6 +59,27 @@ class SettingsEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         return Settings(**{name: getattr(self, name) for name in self.__struct_fields__})
 
 
+class ApprovalEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[[agents.NAME.approvals]]`: calls of this agent that wait for a person, in the words of `Approval`."""
+
+    tools: str | tuple[str, ...] = ()
+    when: dict[str, Any] | tuple[dict[str, Any], ...] | None = None
+    cost_above: float | str | None = None
+    cost: str | None = None
+    """The argument that holds the amount."""
+    untrusted: bool | None = None
+    kinds: str | tuple[str, ...] = ()
+    roles: str | tuple[str, ...] = ()
+    expires: float | None = None
+    self_approval: bool = True
+    prompt: str = ""
+    name: str = ""
+
+    def approval(self) -> Approval:
+        """The approval. Raises ConfigurationError."""
+        return Approval(**{name: getattr(self, name) for name in self.__struct_fields__})
+
+
 class AgentEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[agents.NAME]`. Without a `model`, the agent has that of the app it runs in."""
 
@@ -62,12 +87,14 @@ class AgentEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """A model by name; several with `|` are asked in order."""
     prompt: str = ""
     description: str = ""
-    tools: tuple[str, ...] = ()
-    """`module:attribute` or `file.py:attribute`, relative to the folder of the team file."""
+    tools: tuple[str | dict[str, Any], ...] = ()
+    """`module:attribute` or `file.py:attribute`, relative to the folder of the team file: a tool, or a list of them. A
+    table `{ make = "module:function", … }` is what the function makes of the other values."""
     max_iterations: int = 20
     settings: SettingsEntry = SettingsEntry()
     cache: Annotated[float, msgspec.Meta(gt=0)] | None = None
     """Seconds for which an equal request may be answered with the reply it had before."""
+    approvals: tuple[ApprovalEntry, ...] = ()
 
 
 class TeamEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
@@ -114,6 +141,9 @@ class SupervisorEntry(TeamEntry, frozen=True, kw_only=True, tag="supervisor"):
     prompt: str | None = None
 
 
+_INNER: dict[str, type[msgspec.Struct]] = {"settings": SettingsEntry, "approvals": ApprovalEntry}
+"""The tables within `[agents.NAME]`."""
+
 AnyTeam: TypeAlias = SequentialEntry | ParallelEntry | RouterEntry | SupervisorEntry
 _KINDS: dict[str, type[AnyTeam]] = {
     "sequential": SequentialEntry,
@@ -139,10 +169,10 @@ def split(target: str) -> tuple[str, str | None] | None:
     return (where, name) if colon and name and where.endswith(SUFFIXES) else None
 
 
-def load(file: str, name: str | None = None, *, tool: FindTool) -> Member:
+def load(file: str, name: str | None = None, *, tools: FindTools) -> Member:
     """The member `name` of a team file: without one its `main`, or the only member there is.
 
-    `tool` finds the tools that the file names. Raises ConfigurationError, one line that names the file and the key in
+    `tools` finds the tools that the file names. Raises ConfigurationError, one line that names the file and the key in
     it; MissingExtra for YAML without its extra.
     """
     decoded = read(file)
@@ -153,7 +183,7 @@ def load(file: str, name: str | None = None, *, tool: FindTool) -> Member:
     for known in order:
         agent = decoded.agents.get(known)
         made[known] = (
-            _built(file, known, decoded.teams[known], made) if agent is None else _agent(file, known, agent, tool)
+            _built(file, known, decoded.teams[known], made) if agent is None else _agent(file, known, agent, tools)
         )
     return made[chosen]
 
@@ -244,18 +274,21 @@ def _entry(file: str, key: str, value: object, kind: type[S]) -> S:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
         said, _, place = str(error).partition(" - at ")
-    keys = list(kind.__struct_fields__)
-    if kind.__struct_config__.tag is not None:
+    path = place.strip("`").removeprefix("$").removeprefix(".")
+    inner = _INNER.get(re.split(r"[.\[]", path)[0], kind)
+    keys = list(inner.__struct_fields__)
+    if inner.__struct_config__.tag is not None:
         keys.insert(0, "kind")
     unknown, missing = _UNKNOWN.fullmatch(said), _MISSING.fullmatch(said)
     if missing:
         raise ConfigurationError(f"{file}: {_dotted(key, missing[1])} is missing")
     if unknown:
-        raise ConfigurationError(f"{file}: unknown key {_dotted(key, unknown[1])}; known are {', '.join(keys)}")
+        where = _dotted(_dotted(key, path), unknown[1])
+        raise ConfigurationError(f"{file}: unknown key {where}; known are {', '.join(keys)}")
     if "key" in place:
         raise ConfigurationError(f"{file}: {key or 'the file'} has a key that is no text; known are {', '.join(keys)}")
-    path = place.strip("`").removeprefix("$").removeprefix(".")
     said = said.replace("`", "").replace("object", "a table").replace("array", "a list").replace("str", "a text")
+    said = said.replace(" | ", " or ")
     raise ConfigurationError(f"{file}: {_dotted(key, path)}: {said[:1].lower()}{said[1:]}")
 
 
@@ -314,14 +347,20 @@ def _unknown(file: str, key: str, name: str, decoded: TeamFile) -> NoReturn:
 # -------------------------------------------------------------------------------------------------------- the members
 
 
-def _agent(file: str, name: str, entry: AgentEntry, find: FindTool) -> Member:
+def _agent(file: str, name: str, entry: AgentEntry, find: FindTools) -> Member:
     folder = Path(file).expanduser().resolve().parent
     tools: list[Tool] = []
+    approvals: list[Approval] = []
     for position, reference in enumerate(entry.tools):
         try:
-            tools.append(find(reference, folder))
+            tools.extend(find(*_named(reference, folder)))
         except ConfigurationError as error:
             raise ConfigurationError(f"{file}: agents.{name}.tools[{position}]: {error}") from error
+    for position, asked in enumerate(entry.approvals):
+        try:
+            approvals.append(asked.approval())
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{file}: agents.{name}.approvals[{position}]: {error}") from error
     try:
         return Agent(
             name,
@@ -332,9 +371,20 @@ def _agent(file: str, name: str, entry: AgentEntry, find: FindTool) -> Member:
             max_iterations=entry.max_iterations,
             settings=entry.settings.settings(),
             cache=entry.cache,
+            approvals=approvals,
         )
     except ConfigurationError as error:
         raise ConfigurationError(f"{file}: agents.{name}: {error}") from error
+
+
+def _named(entry: str | dict[str, Any], folder: Path) -> tuple[str, Path, dict[str, Any] | None]:
+    """Where tools are, and what they are made of when they have to be made."""
+    if isinstance(entry, str):
+        return entry, folder, None
+    made = entry.get("make")
+    if not isinstance(made, str):
+        raise ConfigurationError('a table makes tools: write { make = "module:function", … } with its arguments')
+    return made, folder, {name: value for name, value in entry.items() if name != "make"}
 
 
 def _built(file: str, name: str, entry: AnyTeam, made: Mapping[str, Member]) -> Member:

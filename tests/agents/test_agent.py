@@ -348,6 +348,13 @@ def test_names_of_other_libraries_are_answered_with_ours(name: str) -> None:
         getattr(podium, name)
 
 
+@pytest.mark.parametrize("name", ["ToolSandbox", "HumanApproval", "MCPClient", "calculator"])
+def test_importing_a_name_of_another_library_is_answered_with_ours(name: str) -> None:
+    with pytest.raises(ImportError, match=f"podium has no '{name}'; in Podium it is"):
+        exec(f"from podium import {name}")  # noqa: S102  (the statement itself is what is tried)
+    assert not hasattr(podium, name)
+
+
 def test_every_public_name_can_be_had_and_no_other() -> None:
     for name in podium.__all__:
         assert getattr(podium, name) is not None

@@ -32,6 +32,7 @@ METRICS = {
     "concurrent": {"concurrent.cpu", "concurrent.memory"},
     "suspended": {"suspended.memory", "suspended.start", "suspended.wake"},
     "gate": {"gate.p50", "gate.p99"},
+    "policy": {"policy.spread.p50", "policy.spread.p99", "policy.one_tool.p50", "policy.one_tool.p99"},
     "store": {"store.group_1", "store.group_100"},
 }
 

@@ -117,4 +117,47 @@ def test_commands_that_are_printed_name_a_store_given_by_flag(podium: Podium, fo
     assert "podium answer a1" in done.err
     assert "--store 'other place.db'" in done.err
     assert (folder / "other place.db").exists()
-    assert not (folder / ".podium").exists()
+    assert not (folder / ".podium" / "podium.db").exists()
+
+
+ROLES = '''
+from podium import Agent, Approval, ScriptedModel, ToolCall, tool
+
+@tool(effect="read", roles=["finance"])
+def books() -> str:
+    """Look into the books."""
+    return "42"
+
+@tool(effect="write")
+def pay(amount: int) -> str:
+    """Pay."""
+    return "paid"
+
+def last(request):
+    if request.messages[-1].role == "tool":
+        return request.messages[-1].parts[-1].content
+    return ToolCall("pay", {"amount": 5}) if "pay" in request.messages[-1].text else ToolCall("books", {})
+
+clerk = Agent("clerk", ScriptedModel(last), [books, pay], approvals=[Approval(tools="pay", roles="finance")])
+'''
+
+
+def test_a_run_is_for_whom_it_is_said_to_be(podium: Podium, folder: Path):
+    (folder / "roles.py").write_text(ROLES)
+    refused = podium("run", "roles.py:clerk", "look", "--as", "bo")
+    assert "books is for finance; bo holds none of these roles" in refused.out
+    done = podium(
+        "run", "roles.py:clerk", "look", "--as", "ann", "--role", "finance", "--tenant", "acme", "--run-id", "r1"
+    )
+    assert done.out == "42\n"
+    assert podium("show", "r1", "--json").json["principal"] == {"id": "ann", "roles": ["finance"], "tenant": "acme"}
+
+
+def test_whoever_chats_decides_as_who_they_are(process: Process, folder: Path):
+    (folder / "roles.py").write_text(ROLES)
+    ann = process("chat", "roles.py:clerk", "--as", "ann", "--role", "finance", stdin=subprocess.PIPE)
+    assert ann.communicate("look\npay it\ny\n/quit\n", timeout=60)[0] == "42\npaid\n"
+    bo = process("chat", "roles.py:clerk", "--as", "bo", stdin=subprocess.PIPE)
+    out, err = bo.communicate("pay it\ny\n/quit\n", timeout=60)
+    assert out == ""
+    assert "is for finance; bo holds none of these roles" in err

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from podium.core.actions import Kind
 from podium.core.codec import encode
-from podium.core.costs import DAY, CostRow
+from podium.core.costs import DAY, CostRow, Executions
 from podium.core.errors import Failure
 from podium.core.messages import Reply, assistant
-from podium.core.records import NIL, Began, Ended, Outcome, Record, Resumed, Retried, Started
+from podium.core.records import NIL, Began, Ended, Held, Hold, Outcome, Record, Resumed, Retried, Started
 from podium.core.state import Facts, fold
 from podium.core.usage import NO_USAGE, Usage
 
@@ -82,7 +82,6 @@ def test_a_call_is_one_line_of_what_it_cost_or_may_have_cost(records: list[Recor
     [
         [model(), Ended("m", 1.0, Outcome.ERROR, NIL, BUSY)],
         [model(), Retried("m", 1, 1.0, 2.0, BUSY)],
-        [tool(), Ended("t", 1.0)],
         [Ended("x", 1.0, pos=1, kind=Kind.MODEL, name="model", outcome=Outcome.EXHAUSTED)],
     ],
 )
@@ -112,7 +111,9 @@ def test_a_paid_write_that_was_cancelled_is_in_doubt() -> None:
     found = facts(tool(reserved="0.2", effect="write"), unknown)
     assert found.doubts == {("search", b"d")}
     assert sums(found) == ("0", "0.2", 0)
-    assert found.costs.rows() == (CostRow(0, "support", "tool", "search", 1, uncertain="0.2"),)
+    assert found.costs.rows() == (
+        CostRow(0, "support", "tool", "search", 1, uncertain="0.2", executions=Executions(1, 1)),
+    )
 
 
 def test_days_agents_and_names_have_lines_of_their_own() -> None:
@@ -194,3 +195,45 @@ def test_money_adds_up_exactly() -> None:
     for number in range(1000):
         records += [model(f"s{number}"), Ended(f"s{number}", 1.0, cost="0.1")]
     assert sums(facts(*records)) == ("100.0", "0", 0)
+
+
+def row_of(*records: Record) -> CostRow:
+    [row] = facts(*records).costs.rows()
+    return row
+
+
+def test_a_tool_that_costs_nothing_has_a_line_of_executions_that_is_no_line_of_costs() -> None:
+    row = row_of(tool("a"), Ended("a", 1.0), tool("b"), Ended("b", 2.0, Outcome.ERROR, NIL, BUSY))
+    assert row.free
+    assert row.executions is not None
+    assert (row.calls, row.cost, row.executions.count, row.executions.failures) == (0, "0", 2, 1)
+    assert sum(row.executions.times[1::2]) == 2
+
+
+def test_a_retried_call_is_one_execution_and_each_attempt_costs() -> None:
+    again = msgspec.structs.replace(tool(), attempt=2)
+    row = row_of(tool(), Retried("t", 1, 1.0, 2.0, BUSY, "0.1"), again, Ended("t", 1.0, cost="0.1", attempt=2))
+    assert (row.calls, row.cost, row.executions) == (2, "0.2", Executions(1, 0, row.executions.times))  # type: ignore[union-attr]  # pyright: ignore[reportOptionalMemberAccess]
+
+
+def test_what_the_cache_answered_is_no_execution_and_tells_what_it_saved() -> None:
+    row = row_of(tool(reserved="0.25"), Ended("t", 1.0, cached=True))
+    assert (row.hits, row.saved, row.calls, row.cost, row.executions) == (1, "0.25", 0, "0", Executions())
+
+
+def test_a_cancelled_call_is_no_execution() -> None:
+    assert facts(tool(), Ended("t", 1.0, Outcome.ERROR, NIL, Failure("Cancelled", "x"))).costs.rows() == ()
+
+
+def test_a_time_that_a_restart_or_a_person_ended_is_not_the_tools() -> None:
+    person = Held("t", 2, Kind.TOOL, "search", b"d", 5.0, Hold("r", "in_doubt"))
+    for late in ((tool(), Resumed(2, "me", 50.0)), (tool(effect="write"), person)):
+        assert row_of(*late, Ended("t", 99.0)).executions == Executions(1)
+
+
+def test_a_row_of_an_earlier_release_is_read_as_it_was() -> None:
+    row = CostRow(1, "a", "tool", "t", 2, "0.5", Usage(3, 4), "0.1", 1, 1, "0.2")
+    older = encode([1, "a", "tool", "t", 2, "0.5", [3, 4], "0.1", 1, 1, "0.2"])
+    assert msgspec.msgpack.decode(older, type=CostRow) == row
+    whole = msgspec.structs.replace(row, executions=Executions(2, 1, (0, 1, 40, 1)))
+    assert msgspec.msgpack.decode(encode(whole), type=CostRow) == whole

@@ -10,7 +10,7 @@ import pytest
 from harness import QUICK, Machine, cut, records_of, settle, spy, until
 
 from podium import Agent, NotDone, PodiumError, ScriptedModel, ToolCall, ToolContext, member, tool
-from podium.core.errors import RequestError
+from podium.core.errors import RequestError, ToolError
 from podium.core.records import Began, Ended, Held, Outcome, Retried
 
 
@@ -371,6 +371,19 @@ async def test_a_write_that_keeps_saying_not_done_fails_without_doubt(machine: M
     assert result.status == "failed"
     assert "closed today" in str(result.error)
     assert len(bank.calls) == 2
+
+
+async def test_what_a_read_says_itself_is_certain_and_not_asked_again(machine: Machine) -> None:
+    bank = Bank()
+
+    async def refuses(*_: Any) -> str:
+        raise ToolError("there is no such account")
+
+    bank.behave = refuses
+    async with machine.app() as app:
+        result = await app.run(once(bank.tool("read", retries=2)))
+    assert "no such account" in str(result.error)
+    assert len(bank.calls) == 1
 
 
 async def test_a_failing_read_is_retried_and_its_last_error_given(machine: Machine) -> None:

@@ -170,8 +170,12 @@ async def test_edited_arguments_are_used_and_pass_the_gate_again(machine: Machin
         assert (await one.result()).output == "refunded 7"
         two = await app.start(refunds, 6)
         await two.settled()
-        await two.approve(args={"amount": 1000})
-        result = await two.result()
+        with pytest.raises(RequestError, match="too much"):
+            await two.approve(args={"amount": 1000})
+    async with machine.app() as app:  # without that gate: whoever decides is not told
+        await app.handle(two.run_id).approve(args={"amount": 1000})
+    async with machine.app(gate=default_gate().with_checks(Limit())) as app:
+        result = await app.resume(two.run_id, refunds)
         three = await app.start(refunds, 8)
         await three.settled()
         await three.approve(args={"amount": "many"})

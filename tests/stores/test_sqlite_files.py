@@ -167,8 +167,8 @@ def newer(tmp_path: Path) -> Path:
     """The migrations of a later release: one for every store, one for stores with mail."""
     folder = tmp_path / "migrations"
     shutil.copytree(MIGRATIONS, folder)
-    (folder / "0002_core.sql").write_text("-- Colours.\nALTER TABLE runs ADD COLUMN colour TEXT;\n")
-    (folder / "0002_mail.sql").write_text(
+    (folder / "0003_core.sql").write_text("-- Colours.\nALTER TABLE runs ADD COLUMN colour TEXT;\n")
+    (folder / "0003_mail.sql").write_text(
         "ALTER TABLE mail ADD COLUMN urgent INT;\nCREATE INDEX urgent ON mail (urgent);"
     )
     return folder
@@ -178,7 +178,7 @@ def migrate(path: Path, folder: Path, *, now: float = 1000.0, dead: bool = False
     """Open with other migrations; the statements of the schema after that."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         Schema(folder).prepare(connection, str(path), now=now, dead=lambda _: dead, wait=0)
-        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (3,)
         return [str(text) for (text,) in connection.execute("SELECT sql FROM sqlite_schema WHERE sql <> ''")]
 
 
@@ -214,7 +214,7 @@ async def test_a_store_is_not_migrated_under_a_driver(path: Path, clock: Settabl
     with pytest.raises(StoreLocked, match="somebody drives run r for 30 s more"):
         migrate(path, newer)
     with closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
     migrate(path, newer, now=lease.until)
 
 
@@ -228,7 +228,7 @@ async def test_a_dead_driver_does_not_stop_a_migration(path: Path, clock: Settab
 
 async def test_a_migration_that_fails_leaves_the_store_as_it_was(path: Path, clock: SettableClock, newer: Path) -> None:
     await filled(path, clock)
-    (newer / "0003_core.sql").write_text("CREATE TABLE extra (x);\nCREATE TABLE runs (x);")
+    (newer / "0004_core.sql").write_text("CREATE TABLE extra (x);\nCREATE TABLE runs (x);")
     with pytest.raises(sqlite3.OperationalError, match="already exists"):
         migrate(path, newer)
     store = SqliteStore.open(path, clock=clock)

@@ -131,3 +131,19 @@ async def test_time_is_read_from_the_given_clock() -> None:
 def test_two_tools_of_one_name_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="double"):
         ToolExecutor([double, double])
+
+
+async def test_a_tool_that_repeats_its_secret_in_words_tells_no_log() -> None:
+    @tool(effect="read")
+    def enter(password: str) -> str:
+        """Enter."""
+        if password.startswith("wrong"):
+            raise ValueError(f"the login {password} is wrong")
+        return f"you are in as {password}"
+
+    executor = ToolExecutor([enter])
+    refused = await executor.execute("enter", {"password": "wrong horse 42"})
+    entered = await executor.execute("enter", {"password": "correct horse 42"})
+    assert refused.error == "the login [redacted] is wrong"
+    assert entered.output == "you are in as correct horse 42"
+    assert "horse" not in str(executor.log)

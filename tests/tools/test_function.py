@@ -102,8 +102,10 @@ def _f() -> None: ...
         ({"cost": -1}, "US dollars"),
         ({"output_label": "fine"}, "output_label="),
         ({"reconcile": 3}, "reconcile="),
-        ({"sandbox": "wasm"}, "later release"),
-        ({"cache": 60}, "later release"),
+        ({"sandbox": "wasm"}, "sandbox="),
+        ({"cache": 60, "effect": "write"}, "never cached"),
+        ({"cache": True, "effect": "read"}, "deterministic"),
+        ({"cache": -1, "effect": "read"}, "above 0"),
     ],
 )
 def test_a_bad_option_is_refused_with_the_remedy(options: dict[str, Any], said: str) -> None:

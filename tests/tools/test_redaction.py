@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podium.core.redaction import REDACTED, is_sensitive, redact, redact_text
+from podium.core.redaction import REDACTED, is_sensitive, redact, redact_text, secrets_in, without
 
 ALNUM = string.ascii_letters + string.digits
 SECRETS = [
@@ -115,3 +115,19 @@ def test_nesting_beyond_reason_is_replaced() -> None:
     for _ in range(500):
         deep = [deep]
     assert "ghp_" not in json.dumps(redact(deep))
+
+
+def test_secrets_are_taken_out_of_what_repeats_them_however_deep() -> None:
+    deep: Any = {"password": "the word is rosebud"}
+    for _ in range(5000):
+        deep = {"credentials": [deep]}
+    assert secrets_in(deep) == ["the word is rosebud"]
+    told = {"it is": [1, "the word is rosebud!", ("ok", "the word is rosebud")]}
+    assert without(secrets_in(deep), told) == {"it is": [1, "[redacted]!", ["ok", "[redacted]"]]}
+    assert without(["the word is rosebud"], deep) != deep
+    harmless = {"a": ["b"]}
+    assert without(["the word is rosebud"], harmless) is harmless
+
+
+def test_single_words_are_not_looked_for_in_other_texts() -> None:
+    assert secrets_in({"auth": "required", "token": "Continue", "password": "12345678", "secret": "short1"}) == []

@@ -5,6 +5,7 @@ Knows ports, core values and schemas. It does not know how a step is performed, 
 
 from .agent import Agent
 from .member import FunctionMember, Runnable, member
+from .review import Review
 from .role import Role
 
-__all__ = ["Agent", "FunctionMember", "Role", "Runnable", "member"]
+__all__ = ["Agent", "FunctionMember", "Review", "Role", "Runnable", "member"]

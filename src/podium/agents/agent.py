@@ -31,10 +31,11 @@ from podium.core.messages import (
     user,
 )
 from podium.core.transcript import FromPin, FromSession, FromSteps, Transcript
-from podium.ports import Context, Model, Receipt, Runner, Tool
+from podium.ports import Check, Context, Model, Receipt, Runner, Tool
 from podium.schema import OutputType, output_type
 
 from .member import Runnable
+from .review import Accepted, Review, Reviewing, ReviewPin
 from .role import Role
 
 Deps = TypeVar("Deps", default=Any)
@@ -54,6 +55,7 @@ class AgentConfig(msgspec.Struct, frozen=True, array_like=True):
     output_retries: int = 2
     chosen: int = 0
     """The version of the model that was chosen in place of the agent's own; 0 for its own."""
+    review: ReviewPin | None = None
 
 
 PAUSED = "pause_turn"
@@ -70,7 +72,8 @@ class Agent(Runnable[Output], Generic[Deps, Output]):
     does not fit is sent back with the error at most `output_retries` times. `history` bounds how many messages of its
     session it is shown. `timeout` is in seconds for one call of the agent, `retry` is for transient model failures.
     `cache` is for how many seconds an equal request to its model may be answered with the reply it had before, at no
-    cost; None is not at all.
+    cost; None is not at all. `approvals` are checks (`podium.Approval`) that hold its tool calls for a person; `review`
+    says which of its answers wait for one.
     An agent is not changed after it is made; `replace(...)` gives a changed copy.
     """
 
@@ -92,6 +95,8 @@ class Agent(Runnable[Output], Generic[Deps, Output]):
         timeout: float | None = None,
         retry: Retry | None = None,
         cache: float | None = None,
+        approvals: Sequence[Check] = (),
+        review: Review | None = None,
     ) -> None:
         if not name:
             raise ConfigurationError("an agent needs a name")
@@ -113,7 +118,11 @@ class Agent(Runnable[Output], Generic[Deps, Output]):
         self.retry = retry or Retry()
         self.cache = cache
         self.grants = frozenset(self.tools)
+        self.approvals = _checks(name, approvals)
+        self.review = review
         self._output: OutputType[Output] = output_type(output)
+        if review is not None:
+            review.check(name, self._output)
         self._pin: tuple[str, bytes] | None = None
         self._own: _Form | None = None
         bind = getattr(model, "bind", None)
@@ -138,6 +147,8 @@ class Agent(Runnable[Output], Generic[Deps, Output]):
             "timeout": self.timeout,
             "retry": self.retry,
             "cache": self.cache,
+            "approvals": self.approvals,
+            "review": self.review,
         }
         return Agent(**{**own, **changes})
 
@@ -163,6 +174,7 @@ class Agent(Runnable[Output], Generic[Deps, Output]):
             self._output.spec,
             self.max_iterations,
             self.output_retries,
+            review=None if self.review is None else self.review.pin,
         )
 
     def pin(self, choice: Choice | None = None) -> tuple[str, bytes]:
@@ -222,7 +234,8 @@ class Agent(Runnable[Output], Generic[Deps, Output]):
         config = form.config
         rejected = 0
         text = ""
-        for _ in range(config.max_iterations):
+        reviewing = None if config.review is None else Reviewing(self.name, config.review, self.review, self._output)
+        for left in range(config.max_iterations - 1, -1, -1):
             turn = ctx.scope("turn")
             try:
                 reply = await self._ask(turn, form, transcript)
@@ -237,15 +250,23 @@ class Agent(Runnable[Output], Generic[Deps, Output]):
                 raise
             if reply.finish == PAUSED:
                 continue
-            if self._output.is_text:
-                return reply.message.text
             try:
-                return self._output.parse(reply.message.text)
+                answer: Any = reply.message.text if self._output.is_text else self._output.parse(reply.message.text)
             except InvalidOutput as error:
                 if rejected >= config.output_retries:
                     raise
                 rejected += 1
                 transcript.add(user(f"That answer does not fit. {error}\nAnswer again in the required form only."))
+                continue
+            if reviewing is None:
+                return answer
+            word = await reviewing.settle(turn, answer, last=not left)
+            if isinstance(word, Accepted):
+                if word.edited:
+                    said = result_text(self._output.dump(word.output))
+                    transcript.add(user(f"A person has replaced that answer with:\n{said}"))
+                return word.output
+            transcript.add(user(f"A person has read that answer and asks for a better one: {word.text}"))
         raise Exhausted(
             f"{self.name} did not answer within {config.max_iterations} iterations",
             partial=text or None,
@@ -324,6 +345,15 @@ def _checked(agent: str, tools: Sequence[Tool]) -> dict[str, Tool]:
             raise ConfigurationError(f"agent {agent!r} has two tools named {tool.name!r}: give one another name")
         found[tool.name] = tool
     return found
+
+
+def _checks(agent: str, approvals: Sequence[Check]) -> tuple[Check, ...]:
+    if callable(approvals):
+        raise ConfigurationError(f"the approvals of agent {agent!r} are a list: write approvals=[{approvals!r}]")
+    for check in approvals:
+        if not callable(check) or not hasattr(check, "kinds"):
+            raise ConfigurationError(f"{check!r} in the approvals of agent {agent!r} is not one: use Approval(...)")
+    return tuple(approvals)
 
 
 def _session(ctx: Context, name: str) -> str:

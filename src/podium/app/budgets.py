@@ -22,7 +22,7 @@ from podium.ports import Clock, Ledger
 _DATED = re.compile(r"/\d{4}-\d{2}(-\d{2})?$")
 """The period in an account's name."""
 
-_log = logging.getLogger("podium.budgets")
+_log = logging.getLogger("podium")
 
 
 class Used(msgspec.Struct, frozen=True):

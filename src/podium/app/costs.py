@@ -54,9 +54,9 @@ class CostLine(msgspec.Struct, frozen=True):
     unpriced: int = 0
     """Calls whose price nobody knows. They are not in `cost`."""
     hits: int = 0
-    """Replies from the response cache."""
+    """Replies of models and results of tools from a cache."""
     saved: Decimal = FREE
-    """What the response cache saved, and prompt caches (reads that cost less, minus writes that cost more)."""
+    """What those caches saved, and prompt caches (reads that cost less, minus writes that cost more)."""
 
 
 class _Entry(msgspec.Struct):
@@ -99,7 +99,7 @@ class AgentCostTracker:
         """What each agent used in a session, by its name."""
         found: dict[str, list[CostRow]] = {}
         async for entry in self._entries(0.0):
-            if entry.session == session:
+            if entry.session == session and not entry.row.free:
                 found.setdefault(entry.row.agent, []).append(entry.row)
         return {agent: _breakdown(rows) for agent, rows in found.items()}
 
@@ -116,7 +116,7 @@ class AgentCostTracker:
             raise ConfigurationError(f"costs can be shown by {', '.join(BY)}, not by {by!r}")
         lines: dict[str, _Sum] = {}
         async for entry in self._entries(since):
-            if by in ("model", "tool") and entry.row.kind != by:
+            if entry.row.free or (by in ("model", "tool") and entry.row.kind != by):
                 continue
             lines.setdefault(_name(entry, by), _Sum()).add(entry.row, self._saved(entry.row))
         found = [sum_.line(name) for name, sum_ in lines.items()]
@@ -129,6 +129,10 @@ class AgentCostTracker:
         async for entry in self._entries(since):
             whole.add(entry.row, self._saved(entry.row))
         return whole.line("total")
+
+    async def tool_rows(self, since: float = 0.0) -> list[CostRow]:
+        """What every tool was used for since that day (UTC, epoch seconds): what its statistics are made of."""
+        return [entry.row async for entry in self._entries(since) if entry.row.kind == "tool"]
 
     def _saved(self, row: CostRow) -> Decimal:
         """What prompt caching saved: prices are of one call, so without tiers for a sum of many."""

@@ -8,6 +8,9 @@ from pathlib import Path
 from podium.core.errors import ConfigurationError
 from podium.ports import Clock, Store
 
+FOLDER = ".podium"
+"""Where Podium keeps its own files in a project; they must not end up in its commits."""
+
 
 def open_store(url: str, clock: Clock) -> Store:
     """The store of a URL: `:memory:`, `sqlite:///file.db` or a path. Raises ConfigurationError, StoreError."""
@@ -19,13 +22,15 @@ def open_store(url: str, clock: Clock) -> Store:
         raise ConfigurationError(f"{url!r} is not a store: use ':memory:', 'sqlite:///file.db' or a path")
     from podium.stores.sqlite import SqliteStore
 
-    _keep_out_of_git(Path(url.removeprefix("sqlite:///")).parent)
+    folder = Path(url.removeprefix("sqlite:///")).parent
+    if folder.name == FOLDER:
+        with contextlib.suppress(OSError):
+            make_private(folder)
     return SqliteStore.open(url.removeprefix("sqlite:///"), clock=clock)
 
 
-def _keep_out_of_git(folder: Path) -> None:
-    """Runs kept in a project's own `.podium` folder must not end up in its commits."""
-    if folder.name == ".podium" and not folder.exists():
-        with contextlib.suppress(OSError):
-            folder.mkdir(mode=0o700, parents=True)
-            (folder / ".gitignore").write_text("*\n")
+def make_private(folder: Path) -> None:
+    """Make a folder for its owner alone, which git leaves out, unless it is there. Raises OSError."""
+    if not folder.exists():
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (folder / ".gitignore").write_text("*\n")

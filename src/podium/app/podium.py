@@ -7,51 +7,63 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import inspect
 import logging
+import os
 import random
-import secrets
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from podium import targets
 from podium.agents.member import RunOptions
-from podium.core.budgets import Alert, Budget, Charge
+from podium.core.budgets import Alert
 from podium.core.budgets import budget as budget_of
-from podium.core.codec import digest_of, encode
+from podium.core.codec import digest_of
 from podium.core.deltas import Transient
 from podium.core.errors import ConfigurationError, NestedRun, RunBusy, RunConflict, RunError, RunNotFound
 from podium.core.messages import Message
-from podium.core.records import NIL, Principal, Record, Started, Status, encode_record
+from podium.core.records import Principal, Record, Started, Status
 from podium.dispatch import LocalDispatcher
-from podium.policy import default_gate
-from podium.ports import Clock, Gate, Member, Model, NewRun, RunRow, SessionRow, Store, Tool
+from podium.policy.approvals import Approval
+from podium.ports import Clock, Gate, Member, Model, RunRow, SessionRow, Store, Tool
 from podium.runtime.bounded import Blocked, at_once
 from podium.runtime.clock import SystemClock
 from podium.runtime.desk import Desk
 from podium.runtime.driver import Driven, Driver, Options
 from podium.runtime.fork import fork as _fork
 from podium.runtime.handle import Handle
-from podium.runtime.results import RunResult
-from podium.runtime.services import Limits, Rates, Services
+from podium.runtime.results import Pending, RunResult
+from podium.runtime.services import Limits, Services
 from podium.runtime.streams import Stream
+from podium.runtime.vault import Vault, secrets_of
 from podium.schema import dump
 from podium.stores.owner import this_owner
+from podium.tools.registry import ToolRegistry
 
+from .accepting import accepted, charges_of, new_run_id
+from .audit import Audit, store_file
 from .budgets import BudgetBook
 from .choices import ModelChoices
 from .costs import AgentCostTracker
+from .deciding import EditReferee
+from .following import followed
+from .inbox import inbox as _inbox
 from .loops import background_loop, running_loop
+from .named_models import NamedModels
 from .opening import open_store
 from .outcomes import Outcomes
 from .pricing import Pricing
 from .sessions import Session, session_of
+from .settings import gate_of, plain_functions, rates_of
+from .shown import SecretsFilter
+
+if TYPE_CHECKING:
+    from podium.policy import Policy
 
 T = TypeVar("T")
 
@@ -65,10 +77,15 @@ class Podium:
     """The assembly of everything a run needs.
 
     `url` is `":memory:"` (nothing is kept), `"sqlite:///path.db"` or a plain path. `members` are those that may be
-    resumed by name; `tools` those that plain members may call by name; `model` is the default for agents without one.
+    resumed by name; `tools` (or a ToolRegistry) those that plain members may call by name; `model` is the default for
+    agents without one.
     `budgets` maps scopes (`all`, `run`, `agent:NAME`, `session:ID`, `tenant:ID`, `*` for each) to a Budget or to US
     dollars; `prices` maps model names to a Price or a table of US dollars per million tokens; `rates` maps model names
     (`anthropic:*` for all of a provider) to limits per minute, `{"requests": 50, "tokens": 40000}`.
+    A `gate` of your own that is no `Chain` decides alone: permissions of the registry then count only if it asks them.
+    `policy` says who may call what: a Policy, plain values in its form, or the path of a file that holds it.
+    `approvals` say which tool calls wait for a person; with `self_approval=False` never for whoever is behind the run.
+    `secrets` are texts to keep out of everything that is written, beside those of the environment whose names say so.
     `cost_callback(agent, cost)` is called for every paid call, `on_alert(alert)` when a budget is nearly used up. Use
     it as an async context manager.
     """
@@ -78,7 +95,7 @@ class Podium:
         url: str | Path = ":memory:",
         *,
         members: Sequence[Member] = (),
-        tools: Sequence[Tool] = (),
+        tools: Sequence[Tool] | ToolRegistry = (),
         model: Model | str | None = None,
         base_url: str | None = None,
         gate: Gate | None = None,
@@ -90,23 +107,29 @@ class Podium:
         rates: Mapping[str, Any] | None = None,
         cost_callback: Callable[[str, Decimal], Any] | None = None,
         on_alert: Callable[[Alert], Any] | None = None,
+        secrets: Sequence[str] = (),
         keep: int | None = None,
+        policy: Policy | Mapping[str, Any] | str | None = None,
+        approvals: Sequence[Approval] = (),
+        self_approval: bool = True,
     ) -> None:
         self.url = str(url)
         self.clock: Clock = clock or SystemClock()
-        self.gate: Gate = gate or default_gate()
+        registry = tools if isinstance(tools, ToolRegistry) else ToolRegistry(tools)
+        self.tools = registry.within(lambda since: self.costs.tool_rows(since))
+        """What members may name, and what agents may use of it: see ToolRegistry."""
+        self.gate: Gate = gate_of(gate, policy, approvals, self.tools.grants)
+        self._self_approval = self_approval
         self.limits = limits or Limits()
-        self.tools: dict[str, Tool] = {tool.name: tool for tool in tools}
-        self.default_model = model
-        self._base_url = base_url
+        self._models = NamedModels(model, base_url)
         self._prices = Pricing(prices, self.clock)
         self.budgets = BudgetBook(budgets, lambda: self.store, self.clock, on_alert)
         self.costs = AgentCostTracker(lambda: self.store, self.clock, self.budgets, self._prices)
         self.choices = ModelChoices(lambda: self.store, self.clock)
-        _plain(cost_callback=cost_callback, on_alert=on_alert)
+        self.audit = Audit(lambda: self.store, self.clock, None if store is not None else store_file(self.url))
+        plain_functions(cost_callback=cost_callback, on_alert=on_alert)
         self._cost_callback = cost_callback
-        self._rates = _rates(rates, self.clock)
-        self._models: dict[str, Model] = {}
+        self._rates = rates_of(rates, self.clock)
         self._members: dict[str, Member] = {member.name: member for member in members}
         self._named = frozenset(self._members)
         self._starting: set[str] = set()
@@ -123,6 +146,8 @@ class Podium:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._waiting: dict[str, list[asyncio.Future[None]]] = {}
         self._failures: dict[str, BaseException] = {}
+        self._secrets = tuple(secrets)
+        self._filter: logging.Filter | None = None
         self._keep = keep
         self._finished: list[str] = []
 
@@ -143,6 +168,7 @@ class Podium:
             "budgets": found.budgets,
             "prices": found.prices,
             "rates": found.rates,
+            "policy": found.policy,
         }
         return cls(**{**described, **options})
 
@@ -162,7 +188,7 @@ class Podium:
             clock=self.clock,
             gate=self.gate,
             owner=this_owner(),
-            model=self._model,
+            model=self._models,
             tools=self.tools,
             limits=self.limits,
             random=random.SystemRandom().random,
@@ -170,15 +196,23 @@ class Podium:
             woken=self._wake,
             dump=dump,
             prices=self._prices,
+            vault=self._vault(),
             budgets=self.budgets.policy,
             rates=self._rates,
             choices=self.choices.current,
             alert=self.budgets.alert,
+            apart=not self._self_approval,
             paid=None if self._cost_callback is None else self._paid,
         )
         await self.choices.refresh()
         self._driver = Driver(services)
-        self._desk = Desk(store, self.clock, self._posted)
+        self._desk = Desk(
+            store,
+            self.clock,
+            self._posted,
+            referee=EditReferee(self.gate, self.tools, lambda: self._members),
+            vault=services.vault,
+        )
         self._dispatcher = LocalDispatcher(
             store,
             self.clock,
@@ -188,21 +222,24 @@ class Podium:
             poll=self.limits.poll if store.shared else None,
         )
         self._dispatcher.start()
+        self.tools.opened()
         return self
 
     async def close(self) -> None:
         """Unload what runs (it can be resumed), and let go of the store."""
         store, self._store = self._store, None
+        self.tools.closed()
+        if self._filter is not None:
+            _log.removeFilter(self._filter)
+            self._filter = None
         if store is None or self._driver is None or self._dispatcher is None:
             return
         await self._dispatcher.close()
         await self._driver.close()
         while self._tasks:
             await asyncio.wait(set(self._tasks))
-        for model in self._models.values():
-            aclose = getattr(model, "aclose", None)
-            if aclose is not None:
-                await aclose()
+        await self._models.aclose()
+        await self.audit.keep(store)
         await store.close()
 
     async def __aenter__(self) -> Podium:
@@ -385,7 +422,7 @@ class Podium:
         found = member or self.find(row)
         fresh = new_id or new_run_id()
         limit = None if budget is None else budget_of(budget)
-        charges = None if limit is None else _charges(fresh, limit)
+        charges = None if limit is None else charges_of(fresh, limit)
         seconds = None if limit is None else limit.seconds
         new = await _fork(self.store, row, at, fresh, effects, self.clock.time(), charges, seconds)
         self._spawn(new, found, Options())
@@ -394,6 +431,38 @@ class Podium:
     def handle(self, run_id: str) -> Handle:
         """A handle on any run of the store."""
         return Handle(self, run_id)
+
+    async def inbox(
+        self,
+        *,
+        roles: Sequence[str] | None = None,
+        principal: Principal | None = None,
+        why: Sequence[str] = (),
+        untrusted: bool | None = None,
+        prefix: str = "",
+        newest_first: bool = False,
+        limit: int = 100,
+        after: Pending | None = None,
+    ) -> list[Pending]:
+        """Everything that waits for a person, over all runs, the longest waiting first.
+
+        `roles` keeps what these roles may decide, `principal` what this person may approve; `why` is among `approval`,
+        `review`, `ask`, `in_doubt`; `untrusted` is whether the agent had seen untrusted text; `prefix` begins the ids
+        of the runs. The next page comes with the last item of this one as `after`.
+        """
+        await self.open()
+        return await _inbox(
+            self.store,
+            self.desk,
+            roles=roles,
+            principal=principal,
+            why=why,
+            untrusted=untrusted,
+            prefix=prefix,
+            newest_first=newest_first,
+            limit=limit,
+            after=after,
+        )
 
     async def runs(
         self, *, status: Sequence[Status] = (), session: str | None = None, prefix: str = "", limit: int = 100
@@ -459,64 +528,34 @@ class Podium:
         self, run_id: str, stream: Stream, *, stop_at_suspension: bool
     ) -> AsyncGenerator[Record | Transient, None]:
         await self.open()
-        driver = _opened(self._driver)
-        if stream not in driver.listen(run_id):
-            driver.listen(run_id).append(stream)
-
-        async def look() -> None:
-            # Nobody tells us what another process writes: look again and again.
-            seen = 0
-            while True:
-                await driver.flushed(run_id)
-                row = await self.store.row(run_id)
-                for record in await self.store.read(run_id, seen):
-                    seen += 1
-                    stream.record(seen, record)
-                if row is None or row.status.over or (stop_at_suspension and row.status is Status.SUSPENDED):
-                    stream.end()
-                    return
-                await asyncio.sleep(self.limits.poll)
-
-        looker = asyncio.get_running_loop().create_task(look())
-        looker.add_done_callback(lambda _: stream.end())
-        try:
-            if await self.store.row(run_id) is None:
-                raise RunNotFound(f"there is no run {run_id} in {self.url}")
-            async for event in stream.events():
-                yield event
-            if looker.done() and not looker.cancelled():
-                looker.result()
-        finally:
-            looker.cancel()
-            await asyncio.wait({looker})
-            driver.unlisten(run_id, stream)
+        async for event in followed(
+            _opened(self._driver),
+            self.store,
+            run_id,
+            stream,
+            poll=self.limits.poll,
+            stop_at_suspension=stop_at_suspension,
+        ):
+            yield event
 
     # ------------------------------------------------------------------------------------------------------- internals
 
     async def _accept(self, member: Member, input: Any, options: RunOptions) -> tuple[RunRow, Started | None]:
         """The run's row, and what it starts with if it is new."""
-        run_id = options.run_id or new_run_id()
-        now = self.clock.time()
-        input, history = _conversation(input, options.message_history)
-        plain = dump(input)
-        digest = digest_of((member.name, plain, history))
-        target = self._register(member)
         limit = self.budgets.policy.run if options.budget is None else budget_of(options.budget)
         if self.store.shared:
             await self.choices.refresh()
-        started = Started(
-            run_id,
-            member.name,
-            now,
-            NIL if plain is None else msgspec.Raw(encode(plain)),
-            target=target,
-            principal=options.principal or Principal(),
-            session=options.session or "",
-            deadline=_deadline(now, options.timeout, limit),
-            history=history,
-            charges=_charges(run_id, limit),
+        new, started = accepted(
+            member,
+            input,
+            options,
+            target=self._register(member),
+            now=self.clock.time(),
+            budget=limit,
+            policy=self.gate.version,
+            mask=_opened(self._driver).services.vault.mask,
         )
-        new = NewRun(run_id, member.name, target, (encode_record(started),), now, "", options.session or "", digest)
+        run_id = new.id
         self._starting.add(run_id)
         try:
             row = await self.store.create(new)
@@ -526,7 +565,7 @@ class Podium:
         except BaseException:
             self._starting.discard(run_id)
             raise
-        if row is None or (row.digest and row.digest != digest) or row.member != member.name:
+        if row is None or (row.digest and row.digest != new.digest) or row.member != member.name:
             self._starting.discard(run_id)
             raise RunConflict(f"run {run_id} exists with another member or input: choose another run_id, or resume it")
         return row, None
@@ -552,6 +591,10 @@ class Podium:
             _inside.reset(token)
             self._starting.discard(run_id)
             self._tell(run_id)
+            if self.audit.ran() and self._store is not None:
+                task = asyncio.get_running_loop().create_task(self.audit.keep(self._store))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
         return await self._result(driven, began)
 
     def _spawn(self, run_id: str, member: Member, options: Options) -> asyncio.Task[Any]:
@@ -601,7 +644,7 @@ class Podium:
         """In an app that keeps few runs, drop the oldest finished one."""
         self._finished.append(run_id)
         if len(self._finished) > keep:
-            await self.store.forget(self._finished.pop(0))
+            await self.store.forget(self._finished.pop(0), key=self.audit.key.made())
 
     async def _posted(self, row: RunRow) -> None:
         if not await _opened(self._driver).notify(row.id):
@@ -635,6 +678,12 @@ class Podium:
             if not future.done():
                 future.set_result(None)
 
+    def _vault(self) -> Vault:
+        vault = Vault(self.audit.key.wanted, (*self._secrets, *secrets_of(os.environ)))
+        self._filter = SecretsFilter(vault)
+        _log.addFilter(self._filter)
+        return vault
+
     def _paid(self, agent: str, cost: str) -> None:
         """Tell whoever wants to know that a call was paid; a listener's own error is logged, not raised."""
         if self._cost_callback is not None:
@@ -642,60 +691,6 @@ class Podium:
                 self._cost_callback(agent, Decimal(cost))
             except Exception:  # noqa: BLE001  (a listener must not end the run that told it)
                 _log.exception("cost_callback failed for %s of agent %s", cost, agent)
-
-    def _model(self, name: str) -> Model:
-        """A model by name; the app's default for an empty one."""
-        if not name:
-            default = self.default_model
-            if default is None:
-                raise ConfigurationError(
-                    'the agent has no model: pass model="openai:NAME" (or "offline", which needs no key) to the agent '
-                    "or to Podium(...)"
-                )
-            if not isinstance(default, str):
-                return default
-            name = default
-        model = self._models.get(name)
-        if model is None:
-            from podium.models import resolve
-
-            base_url = None if name == "offline" else self._base_url
-            model = self._models[name] = resolve(name, base_url=base_url)
-        return model
-
-
-def _plain(**listeners: Callable[..., Any] | None) -> None:
-    """Refuse listeners that would have to be awaited: they are told in the middle of a run, which does not wait."""
-    for name, listener in listeners.items():
-        if inspect.iscoroutinefunction(listener):
-            raise ConfigurationError(f"{name} must be a plain function: let it start a task, or put into a queue")
-
-
-def _charges(run_id: str, limit: Budget | None) -> tuple[Charge, ...]:
-    charge = None if limit is None else limit.charge(f"run:{run_id}")
-    return () if charge is None else (charge,)
-
-
-def _deadline(now: float, timeout: float | None, limit: Budget | None) -> float | None:
-    """When a run's time is over: after its timeout or the seconds of its budget, whatever is sooner."""
-    given = [seconds for seconds in (timeout, None if limit is None else limit.seconds) if seconds is not None]
-    return now + min(given) if given else None
-
-
-def _rates(limits: Mapping[str, Any] | None, clock: Clock) -> Rates | None:
-    if not limits:
-        return None
-    from podium.models.rates import Rate
-    from podium.models.rates import Rates as Limiter
-
-    given = {name: limit for name, limit in limits.items() if isinstance(limit, Rate)}
-    others = {name: limit for name, limit in limits.items() if name not in given}
-    return Limiter({**given, **Limiter.parse(others)}, clock)
-
-
-def new_run_id() -> str:
-    """A fresh run id: sorts by time (milliseconds), then chance."""
-    return f"run-{int(time.time() * 1000):011x}{secrets.token_hex(4)}"
 
 
 def _opened(part: T | None) -> T:
@@ -715,15 +710,3 @@ def _not_nested(called: str) -> None:
 def _not_yet(queue: str | None) -> None:
     if queue is not None:
         raise ConfigurationError("queues come with a later release; leave queue= out")
-
-
-def _conversation(input: Any, history: Sequence[Message]) -> tuple[Any, tuple[Message, ...]]:
-    """Messages given as the input are part of the conversation the run was given."""
-    if isinstance(input, Message):
-        return None, (*history, input)
-    items = cast("Sequence[object]", input) if isinstance(input, list | tuple) else ()
-    if items:
-        messages = [item for item in items if isinstance(item, Message)]
-        if len(messages) == len(items):
-            return None, (*history, *messages)
-    return cast("Any", input), tuple(history)

@@ -11,7 +11,7 @@ import contextlib
 import datetime
 import secrets
 import sys
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,14 +19,18 @@ from .exits import Code, code_of_error, code_of_status, reported, say
 from .options import (
     RUNS,
     BaseUrlOption,
+    BehindOption,
+    BehindRolesOption,
     BudgetOption,
     JsonOption,
     ModelOption,
     Settings,
     StoreOption,
     TargetArgument,
+    TenantOption,
     budget,
     example,
+    principal,
     settings,
 )
 
@@ -34,12 +38,11 @@ if TYPE_CHECKING:
     from podium.app import Podium
     from podium.core.budgets import Budget
     from podium.core.deltas import Transient
-    from podium.core.records import Record
+    from podium.core.records import Principal, Record
     from podium.ports import Member
     from podium.runtime.results import Pending, RunResult
 
 HELP = "/quit (or Ctrl-D) ends; Ctrl-C stops the answer that is being written; /help shows this"
-DECISIONS = frozenset({"ask", "approval", "in_doubt"})
 
 
 def register(app: typer.Typer) -> None:
@@ -59,6 +62,9 @@ def chat(
     model: ModelOption = None,
     base_url: BaseUrlOption = None,
     limits: BudgetOption = None,
+    by: BehindOption = "local",
+    role: BehindRolesOption = None,
+    tenant: TenantOption = "",
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -71,14 +77,14 @@ def chat(
         from .find import member_at
 
         chosen = settings(store, model, base_url)
-        limit = budget(limits)
+        limit, who = budget(limits), principal(by, role, tenant)
         member = member_at(target)
         name = session or f"chat-{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
         keyboard = Keyboard()
         if keyboard.interactive:
             sys.stderr.write(f"{member.name}, session {name}. {HELP}.\n")
         with asyncio.Runner() as runner:
-            talk = Talk(runner, chosen, member, name, keyboard, limit, as_json=as_json)
+            talk = Talk(runner, chosen, member, name, keyboard, limit, who=who, as_json=as_json)
             try:
                 code = talk.go()
             finally:
@@ -124,9 +130,12 @@ class Talk:
         keyboard: Keyboard,
         limit: Budget | None = None,
         *,
+        who: Principal,
         as_json: bool,
     ) -> None:
         self._runner = runner
+        self._who = who
+        """Who writes here, and so decides here."""
         self._settings = chosen
         self._member = member
         self._session = session
@@ -157,6 +166,7 @@ class Talk:
         """One message and all that comes of it. An error is said, and the conversation goes on."""
         from podium.core.errors import PodiumError
         from podium.core.records import Status
+        from podium.runtime.desk import DECISIONS
 
         try:
             result = self._attend(None, text)
@@ -180,7 +190,10 @@ class Talk:
 
         self._printer = Printer(quiet=self._json)
         if run_id is None:
-            run_id = (await self._app.start(self._member, text, session=self._session, budget=self._limit)).run_id
+            started = await self._app.start(
+                self._member, text, session=self._session, budget=self._limit, principal=self._who
+            )
+            run_id = started.run_id
         desk, printer = self._app.desk, self._printer
         working = self._app.settled(run_id, over=False)
         attending = asyncio.ensure_future(attended(self._app, run_id, working, [printer.listen], after=after))
@@ -192,7 +205,7 @@ class Talk:
             if task is not None:
                 task.uncancel()
             with contextlib.suppress(Exception):  # over already: then there is nothing to cancel
-                await desk.cancel(run_id)
+                await desk.cancel(run_id, by=self._who)
             return await attending
         finally:
             printer.end()
@@ -206,13 +219,13 @@ class Talk:
                 [line for line in waits(run_id, [item], self._settings) if not line[0][0].strip().startswith("podium ")]
             )
         desk = self._app.desk
-        if item.why == "approval":
+        if item.why in {"approval", "review"}:
             return self._approval(run_id, item)
         answer = self._keyboard.line("answer> ")
         if answer is None:
             return False
         try:
-            self._runner.run(desk.answer(run_id, item.request, answer.strip()))
+            self._runner.run(desk.answer(run_id, item.request, answer.strip(), by=self._who))
         except Exception as error:  # noqa: BLE001  (whatever it is, the person is told and asked again)
             say(str(error))
             return self._decide(run_id, item)
@@ -220,27 +233,33 @@ class Talk:
 
     def _approval(self, run_id: str, item: Pending) -> bool:
         desk = self._app.desk
+        better = "feedback" in item.choices
+        offered = "approve? [y]es, [n]o and why, [e]dit" + (", [f]eedback" if better else "")
         while True:
-            line = self._keyboard.line("approve? [y]es, [n]o and why, [e]dit> ")
+            line = self._keyboard.line(f"{offered}> ")
             if line is None:
                 return False
             word, _, rest = line.strip().partition(" ")
             word = word.lower()
             if word in {"y", "yes"}:
-                self._runner.run(desk.approve(run_id, item.request))
+                self._runner.run(desk.approve(run_id, item.request, by=self._who))
                 return True
             if word in {"n", "no"}:
-                self._runner.run(desk.reject(run_id, item.request, message=rest))
+                self._runner.run(desk.reject(run_id, item.request, message=rest, by=self._who))
+                return True
+            if word in {"f", "feedback"} and better and rest:
+                self._runner.run(desk.answer(run_id, item.request, rest, by=self._who))
                 return True
             if word in {"e", "edit"} and self._edited(run_id, item, rest):
                 return True
             if word not in {"e", "edit"}:
-                say("say y, n (and why), or e and the new arguments as JSON")
+                more = ", or f and what to do better" if better else ""
+                say(f"say y, n (and why), or e and the new arguments as JSON{more}")
                 if not self._keyboard.interactive:
                     return False
 
     def _edited(self, run_id: str, item: Pending, text: str) -> bool:
-        from podium.core.errors import ConfigurationError
+        from podium.core.errors import ConfigurationError, RequestError
 
         from .find import parsed
 
@@ -250,10 +269,15 @@ class Talk:
         except ConfigurationError as error:
             say(str(error))
             return False
-        if not isinstance(args, dict):
+        if not isinstance(args, dict) and item.why == "approval":
             say('arguments are a JSON object: {"name": value}')
             return False
-        self._runner.run(self._app.desk.approve(run_id, item.request, args=cast("dict[str, Any]", args)))
+        edited: dict[str, Any] = {"edit": args} if item.why == "review" else {"args": args}
+        try:
+            self._runner.run(self._app.desk.approve(run_id, item.request, by=self._who, **edited))
+        except RequestError as error:  # it does not fit, or the gate would refuse it: another may do
+            say(str(error))
+            return False
         return True
 
     def _finish(self, result: RunResult[Any]) -> None:

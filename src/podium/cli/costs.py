@@ -179,13 +179,13 @@ def _document(line: CostLine) -> dict[str, Any]:
 
 
 def _write(report: Report, by: str) -> None:
-    from .screen import table, write
+    from .screen import table, telling, write
 
     if report.since:
         day = datetime.datetime.fromtimestamp(report.since, datetime.UTC)
         write([[(f"since {day:%Y-%m-%d} 00:00 UTC", "dim")]])
     if report.lines:
-        rows = _columns([_head(by), *(_cells(line, by) for line in (*report.lines, _sum(report.lines)))])
+        rows = telling([_head(by), *(_cells(line, by) for line in (*report.lines, _sum(report.lines)))])
         table(rows, right=frozenset(range(1, len(rows[0]))))
     unpriced = 0 if report.total is None else report.total.unpriced
     notes: list[str] = []
@@ -232,12 +232,6 @@ def _cells(line: CostLine, by: str) -> tuple[str, ...]:
         f"{line.hits:,}" if line.hits else "",
         saved if line.saved else "",
     )
-
-
-def _columns(rows: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
-    """Without the columns in which no line tells anything."""
-    kept = [column for column in range(len(rows[0])) if any(row[column] for row in rows[1:])]
-    return [tuple(row[column] for column in kept) for row in rows]
 
 
 def _sum(lines: Iterable[CostLine]) -> CostLine:

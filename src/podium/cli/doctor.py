@@ -32,11 +32,13 @@ if TYPE_CHECKING:
 OLDEST = (3, 11)
 PROGRAMS = {
     "git": ("review of changes", "install git from git-scm.com or your package manager"),
-    "gh": ("review of pull requests on GitHub", "install it from cli.github.com, then: gh auth login"),
+    "gh": ("pull requests and issues on GitHub: reviews, tools", "install it from cli.github.com, then: gh auth login"),
     "ruff": ("lint findings in reviews", 'pip install "podium[review]"'),
 }
 EXTRAS = {
     "review": ("ruff", "lint findings in reviews"),
+    "mcp": ("mcp", "tools of MCP servers"),
+    "openapi": ("jsonschema", "tools of APIs that have an OpenAPI document"),
     "yaml": ("yaml", "team files in YAML"),
     "azure": ("azure.identity", "Azure OpenAI without a key, by this machine's own identity"),
     "vertex": ("google.auth", "Vertex AI by this machine's login with Google Cloud"),
@@ -68,7 +70,7 @@ def doctor(
 
         config, settings = _settings(store)
         models = model_checks.checks(config, online=online)
-        checks = [*_python(), *settings, *_programs(), *_extras(), *models, _terminal()]
+        checks = [*_python(), *settings, *_programs(), _sandbox(), *_extras(), *models, _terminal()]
         broken = [check for check in checks if check.required and not check.ok]
         failed = [check for check in checks if check.failed]
         if as_json:
@@ -204,6 +206,13 @@ def _told_version(path: str) -> str:
         return f"found, but it does not answer: {error}"
     lines = done.stdout.splitlines()
     return lines[0][:120] if lines else "found"
+
+
+def _sandbox() -> Check:
+    from podium.tools.sandbox import describe
+
+    ok, detail, remedy = describe()
+    return Check("Tools", "sandbox", ok, detail, remedy)
 
 
 def _extras() -> Iterator[Check]:

@@ -35,6 +35,9 @@ model = "offline"            # rules, no language model: try "openai:NAME" once 
 # [rates]                 # at most so many a minute
 # "openai:*" = { requests = 50, tokens = 40000 }
 
+# [policy.agents.support] # who may call what; `podium policy check` finds mistakes, `podium policy explain` says why
+# tools = ["look_up_order", "refund"]
+
 # [limits]
 # tool_timeout = 60   # seconds
 """

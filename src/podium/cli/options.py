@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from podium.app import Podium
     from podium.config import Config
     from podium.core.budgets import Budget
+    from podium.core.records import Principal
 
 RUNS = "Runs"
 PEOPLE = "Decisions"
@@ -39,6 +40,17 @@ BudgetOption = Annotated[
         help="What the run may use: 0.50 (US dollars), 20000tokens, 10calls, 60s; with commas, or repeated.",
     ),
 ]
+BehindOption = Annotated[
+    str, typer.Option("--as", metavar="NAME", help="Who is behind the run, for policies, approvals and the record.")
+]
+BehindRolesOption = Annotated[
+    list[str] | None,
+    typer.Option("--role", metavar="ROLE", help="A role of whoever is behind the run; may be repeated."),
+]
+TenantOption = Annotated[
+    str,
+    typer.Option("--tenant", metavar="NAME", help="The customer the run is for: budgets and caches keep them apart."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Draw no progress and print no summary.")]
 TargetOption = Annotated[
@@ -64,6 +76,13 @@ def budget(given: list[str] | None) -> Budget | None:
     from podium.config import budget_of
 
     return budget_of(given, "--budget") if given else None
+
+
+def principal(name: str, roles: list[str] | None, tenant: str = "") -> Principal:
+    """Whoever the options say: it is taken at their word."""
+    from podium.core.records import Principal
+
+    return Principal(name, tuple(roles or ()), tenant)
 
 
 def example(*lines: str) -> str:
@@ -97,6 +116,7 @@ class Settings(msgspec.Struct, frozen=True):
             budgets=config.budgets,
             prices=config.prices,
             rates=config.rates,
+            policy=config.policy,
             on_alert=lambda alert: say(str(alert)),
         )
 

@@ -12,7 +12,7 @@ from typing import Any, cast
 import msgspec
 
 from podium.agents.agent import AgentConfig
-from podium.core.codec import decode, readable
+from podium.core.codec import is_erased, readable
 from podium.core.conversation import Conversation
 from podium.core.errors import ConfigurationError, Erased
 from podium.core.messages import Message, system
@@ -170,7 +170,8 @@ async def _receipt(step: StepState, ended: Ended, material: _Material) -> dict[s
     else:
         value = bytes(ended.value)
     if value:
-        value = _reply(value) if step.kind == "model" and ended.error is None else readable(decode(value))
+        spoken = step.kind == "model" and ended.error is None and not is_erased(value)
+        value = _reply(value) if spoken else readable(msgspec.Raw(value))
     began = step.began
     return {
         "outcome": ended.outcome.value,

@@ -11,6 +11,8 @@ from .exits import Code, reported
 from .options import (
     RUNS,
     BaseUrlOption,
+    BehindOption,
+    BehindRolesOption,
     BudgetOption,
     JsonOption,
     ModelOption,
@@ -18,8 +20,10 @@ from .options import (
     Settings,
     StoreOption,
     TargetArgument,
+    TenantOption,
     budget,
     example,
+    principal,
     settings,
 )
 
@@ -32,6 +36,7 @@ def register(app: typer.Typer) -> None:
         epilog=example(
             'podium run team.py:support "Refund order A-1" --model openai:gpt-5.4-mini',
             "podium run team.py:support --budget 0.50,20calls",
+            'podium run team.py:support "Refund order A-1" --as ann --role clerk',
             "podium run team.py:support @letter.txt --json | jq .output",
         ),
     )(run)
@@ -55,6 +60,9 @@ def run(
         typer.Option("--run-id", metavar="ID", help="The run's id. The same id and input again continue the same run."),
     ] = None,
     limits: BudgetOption = None,
+    by: BehindOption = "local",
+    role: BehindRolesOption = None,
+    tenant: TenantOption = "",
     timeout: Annotated[
         float | None, typer.Option("--timeout", metavar="SECONDS", min=0.001, help="Wall time the whole run may take.")
     ] = None,
@@ -81,7 +89,14 @@ def run(
             raise typer.BadParameter("--follow prints lines of JSON: add --json")
         chosen = settings(store, model, base_url)
         value = input_from(input_, json_input)
-        options = {"session": session, "run_id": run_id, "timeout": timeout, "budget": budget(limits)}
+        who = principal(by, role, tenant)
+        options = {
+            "session": session,
+            "run_id": run_id,
+            "timeout": timeout,
+            "budget": budget(limits),
+            "principal": who,
+        }
         shown = {"as_json": as_json, "quiet": quiet, "follow": follow, "wait": wait}
         raise typer.Exit(asyncio.run(_run(chosen, target, value, shown, options)))
 

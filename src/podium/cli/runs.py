@@ -58,7 +58,7 @@ async def _runs(
     if unknown := set(states) - set(STATES):
         raise ConfigurationError(f"--status is one of {', '.join(STATES)}, not {', '.join(sorted(unknown))}")
     if waiting:
-        states = ["suspended"]
+        states = ["suspended", "running", "pending", "interrupted"]  # one branch may wait while another works
     found: list[Standing] = []
     costs: dict[str, CostLine] = {}
     now = 0.0
@@ -81,16 +81,18 @@ async def _runs(
 async def _found(
     app: Podium, states: list[str], session: str | None, limit: int, now: float, *, waiting: bool
 ) -> list[Standing]:
+    from podium.runtime.desk import DECISIONS
+
     from .standing import standing, stored
 
     found: list[Standing] = []
     # What is asked for is seen only by looking closer, so more may have to be looked at than are shown.
     most = MOST if states else limit
     for row in await app.runs(status=stored(states), session=session, limit=most):
-        each = await standing(app.store, row, now)
+        each = await standing(app.store, row, now, closer=waiting)
         if states and each.state not in states:
             continue
-        if waiting and not any(item.why in {"ask", "approval", "in_doubt"} for item in each.pending):
+        if waiting and not any(item.why in DECISIONS for item in each.pending):
             continue
         found.append(each)
         if len(found) == limit:
@@ -136,8 +138,9 @@ def _waits(item: Pending) -> str:
 
     if item.why == "sleep":
         return f"timer {local(item.due)}" if item.due is not None else "timer"
-    if item.why in {"approval", "in_doubt"}:
-        return visible(f"{item.why.replace('_', ' ')} {item.tool} {item.request}")
+    if item.why in {"approval", "in_doubt", "review"}:
+        mark = " (after untrusted text)" if item.untrusted else ""
+        return visible(f"{item.why.replace('_', ' ')} {item.tool or item.agent} {item.request}{mark}")
     if item.why == "ask":
         return visible(f"answer {item.request}: {clip(item.prompt, 60)}")
     return visible(item.prompt)

@@ -69,6 +69,12 @@ def table(
     write(lines, file)
 
 
+def telling(rows: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Rows for `table` without the columns in which no line tells anything."""
+    kept = [column for column in range(len(rows[0])) if any(row[column] for row in rows[1:])]
+    return [tuple(row[column] for column in kept) for row in rows]
+
+
 def answer(value: object) -> None:
     """Print an output on stdout: text as it is, anything else as JSON."""
     if value is None:
@@ -159,6 +165,8 @@ def _what(item: Pending) -> str:
     until = f" (until {local(item.due)})" if item.due is not None else ""
     if item.why == "approval":
         return f"approval {item.request}: {_call(item)}{until}"
+    if item.why == "review":
+        return f"a review {item.request}: {visible(clip(_json(item.output), 400))}{until}"
     if item.why == "in_doubt":
         return f"a decision {item.request}: nobody knows whether {_call(item)} happened{until}"
     if item.why == "ask":
@@ -179,22 +187,36 @@ def _json(value: object) -> str:
 
 
 def _prompt(item: Pending) -> list[Line]:
-    if item.why not in {"ask", "approval", "in_doubt"} or not item.prompt:
+    if item.why not in {"ask", "approval", "review", "in_doubt"} or not item.prompt:
         return []
     lines: list[Line] = [[("    " + visible(item.prompt), "")]]
+    if item.rule:
+        lines.append([("    held by " + visible(item.rule), "dim")])
+    if at_risk := risk(item):
+        lines.append([("    " + visible(at_risk), "bold red")])
     if item.why == "ask" and item.choices:
         lines.append([("    one of: " + ", ".join(visible(choice) for choice in item.choices), "")])
     if item.roles:
         lines.append([("    for: " + ", ".join(visible(role) for role in item.roles), "")])
+    if item.apart:
+        lines.append([("    not for " + visible(item.principal) + ", who is behind the run", "")])
     return lines
+
+
+def risk(item: Pending) -> str:
+    """What speaks for a closer look, or nothing."""
+    parts = [f"after untrusted text{' from ' + ', '.join(item.sources) if item.sources else ''}"] * item.untrusted
+    parts += [f"after {kind}" for kind in item.kinds]
+    return "; ".join(parts)
 
 
 def commands(run_id: str, item: Pending, settings: Settings) -> list[str]:
     """Command lines that let a run go on, ready to be typed."""
     role = ["--role", item.roles[0]] if item.roles else []
+    other = ["--as", "NAME"] if item.apart else []
 
     def line(*words: str) -> str:
-        return settings.command(*words, *role)
+        return settings.command(*words, *(other if words[0] == "approve" else ()), *role)
 
     if item.why == "approval":
         args = _json(item.args)
@@ -203,6 +225,13 @@ def commands(run_id: str, item: Pending, settings: Settings) -> list[str]:
         return [
             line("approve", run_id, item.request),
             *edited,
+            line("reject", run_id, item.request, "--message", "why not"),
+        ]
+    if item.why == "review":
+        feedback = [line("answer", run_id, item.request, "what to do better")] if "feedback" in item.choices else []
+        return [
+            line("approve", run_id, item.request),
+            *feedback,
             line("reject", run_id, item.request, "--message", "why not"),
         ]
     if item.why == "in_doubt":

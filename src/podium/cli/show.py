@@ -7,6 +7,7 @@ import json
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
 import typer
 
 from .exits import Code, reported
@@ -125,6 +126,7 @@ async def _overview(app: Podium, row: RunRow, chosen: Settings, *, as_json: bool
 async def _result(app: Podium, row: RunRow) -> RunResult[Any]:
     """The run as its journal has it now, whatever its state. Reads only; no member is needed."""
     from podium.core.codec import decode
+    from podium.core.errors import Erased
     from podium.core.records import decode_frame
     from podium.core.state import fold
     from podium.runtime.results import RunResult
@@ -135,7 +137,10 @@ async def _result(app: Podium, row: RunRow) -> RunResult[Any]:
     root = next(iter(history.steps.values()), None)
     output: Any = None
     if root is not None and root.ended is not None:
-        output = decode(await app.store.blob(root.ended.blob) if root.ended.blob else root.ended.value)
+        try:
+            output = decode(await app.store.blob(root.ended.blob) if root.ended.blob else root.ended.value)
+        except Erased:
+            output = "[erased]"
     error = history.finished.error if history.finished is not None else None
     duration = max(0.0, records[-1].at - records[0].at) if records else 0.0
     return RunResult(row.id, row.status, output, history.facts, frames, error=error, duration=duration)
@@ -170,9 +175,9 @@ def _head(each: Standing, result: RunResult[Any], now: float) -> list[Line]:
 
 
 def _decoded(data: bytes) -> Any:
-    from podium.core.codec import decode, readable
+    from podium.core.codec import readable
 
-    return readable(decode(data))
+    return readable(msgspec.Raw(data))
 
 
 # --------------------------------------------------------------------------------------------------------- one step

@@ -29,8 +29,17 @@ class Standing(msgspec.Struct, frozen=True):
         return self.state == "running"
 
 
-async def standing(store: Store, row: RunRow, now: float) -> Standing:
-    """How the run stands at `now` (epoch seconds, on the store's clock)."""
+async def standing(store: Store, row: RunRow, now: float, *, closer: bool = False) -> Standing:
+    """How the run stands at `now` (epoch seconds, on the store's clock).
+
+    `closer` looks also into runs that are driven, of which a branch may wait, and leaves out what is decided already.
+    """
+    if closer and not row.status.over:
+        from podium.core.state import fold
+
+        decided = {mail.request for mail in await store.unread(row.id)}
+        waiting = [item for item in pending_of(fold(await store.read(row.id))) if item.request not in decided]
+        return msgspec.structs.replace(await standing(store, row, now), pending=tuple(waiting))
     if row.status is Status.SUSPENDED:
         from podium.core.state import fold
 

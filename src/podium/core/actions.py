@@ -100,6 +100,12 @@ class Ask(msgspec.Struct, frozen=True):
     choices: tuple[str, ...] = ()
     roles: tuple[str, ...] = ()
     expires: float | None = None
+    why: str = "ask"
+    """What sort of answer is wanted: `ask`, or `review` of a result."""
+    detail: Any = None
+    """Plain data for whoever answers; it is journaled as it is, so it must be redacted."""
+    apart: bool = False
+    """Whether the principal behind the run may not answer."""
 
 
 class Wait(msgspec.Struct, frozen=True):

@@ -14,8 +14,29 @@ from typing import Any, cast
 
 import msgspec
 
+from .errors import Erased
+
 _encoder = msgspec.msgpack.Encoder(decimal_format="string", uuid_format="canonical", order="deterministic")
-_decoder = msgspec.msgpack.Decoder()
+
+_ERASED = 69
+"""The MessagePack extension type (`E`) of a tombstone."""
+
+TOMBSTONE = _encoder.encode(msgspec.msgpack.Ext(_ERASED, b""))
+"""What stands where a payload was erased."""
+
+
+def is_erased(data: bytes | msgspec.Raw) -> bool:
+    """Whether a payload stood here that was erased."""
+    return bytes(data) == TOMBSTONE
+
+
+def _extension(code: int, data: memoryview) -> Any:
+    if code == _ERASED:
+        raise Erased("this payload was erased; what is left says only that it was there")
+    return msgspec.msgpack.Ext(code, bytes(data))
+
+
+_decoder = msgspec.msgpack.Decoder(ext_hook=_extension)
 
 encode = _encoder.encode
 """Any journal value to MessagePack, with keys and sets in a fixed order."""
@@ -25,7 +46,10 @@ DIGEST_BYTES = 12
 
 
 def decode(data: bytes | msgspec.Raw) -> Any:
-    """MessagePack to dicts, lists and scalars. Empty input is None (a value that was erased or never set)."""
+    """MessagePack to dicts, lists and scalars. Empty input is None (a value that was never set).
+
+    Raises Erased for a payload that was erased.
+    """
     return _decoder.decode(data) if data else None
 
 
@@ -55,7 +79,10 @@ def readable(value: object) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, msgspec.Raw):
-        return readable(decode(value))
+        try:
+            return readable(decode(value))
+        except Erased:
+            return "[erased]"
     if isinstance(value, msgspec.Struct):
         tag = value.__struct_config__.tag
         named = {} if tag is None else {"type": tag}

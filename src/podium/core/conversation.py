@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from .codec import decode
-from .errors import Failure
-from .messages import Message, Reply, ToolCall, ToolResult, tool_results
-from .records import Began, Ended
+from .codec import decode, is_erased
+from .errors import Erased, Failure
+from .messages import Message, Reply, Text, ToolCall, ToolResult, tool_results
+from .records import NIL, Began, Ended
 from .state import History
 from .transcript import FromPin, FromSession, FromSteps, Inline, Origin
 
@@ -92,8 +92,16 @@ class Conversation:
         return (tool_results(*parts),) if parts else ()
 
     def _value(self, ended: Ended) -> object:
-        return decode(self._blob(ended.blob) if ended.blob else ended.value)
+        try:
+            return decode(self._blob(ended.blob) if ended.blob else ended.value)
+        except Erased:
+            return "[erased]"
 
     def reply(self, ended: Ended) -> Reply:
-        """The reply a model step ended with."""
-        return _reply.decode(self._blob(ended.blob) if ended.blob else ended.value)
+        """The reply a model step ended with; of one that was erased, a message that says so."""
+        if is_erased(ended.value):
+            return Reply(Message("assistant", (Text("[erased]"),)))
+        data = self._blob(ended.blob) if ended.blob else ended.value
+        if bytes(data) == bytes(NIL):
+            return Reply(Message("assistant", (Text("[a long reply, which is not at hand here]"),)))
+        return _reply.decode(data)

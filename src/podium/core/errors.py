@@ -8,7 +8,7 @@
       RunError                  a run cannot be driven or asked this way
         RunNotFound, RunConflict, RunBusy, LeaseLost, Unloaded, NestedRun, ScopeError, ReplayMismatch, RequestError
       StepFailed                a step ended without a value; members may catch it
-        ToolError               (ToolValidationError, ToolTimeoutError, NotDone)
+        ToolError               (ToolValidationError, ToolTimeoutError, ToolUnavailable, NotDone)
         ModelError              (RateLimited, Overloaded, ... with `.transient`)
         MemberFailed, PermissionDenied, Rejected, DeadlineExceeded, Aborted, SecurityError
         Exhausted               a limit was reached; `.partial` is what was reached
@@ -153,6 +153,12 @@ class ToolValidationError(ToolError):
 
 class ToolTimeoutError(ToolError):
     """A tool took longer than its timeout."""
+
+
+class ToolUnavailable(ToolError):
+    """The service behind a tool failed in a way that may pass. Whether the call happened is not known."""
+
+    transient = True
 
 
 class NotDone(ToolError):

@@ -91,6 +91,8 @@ class Started(msgspec.Struct, tag="S", frozen=True, gc=False, array_like=True):
     """The budgets of this run and of those above it."""
     billed: str = ""
     """The session that a child run's costs belong to, although it takes no part in the conversation."""
+    policy: str = ""
+    """The version of the gate's policy when the run was accepted."""
 
 
 class Resumed(msgspec.Struct, tag="R", frozen=True, gc=False, array_like=True):
@@ -101,6 +103,8 @@ class Resumed(msgspec.Struct, tag="R", frozen=True, gc=False, array_like=True):
     at: float
     stolen_until: float | None = None
     """When the lease was taken from a driver that may live: the time its lease would have ended."""
+    policy: str = ""
+    """The version of the gate's policy that judges from here on."""
 
 
 class Hold(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -108,15 +112,17 @@ class Hold(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
     request: str
     why: str
-    """`ask`, `approval`, `in_doubt`, `signal`, `sleep` or `child`."""
+    """`ask`, `approval`, `review`, `in_doubt`, `signal`, `sleep` or `child`."""
     prompt: str = ""
     due: float | None = None
     """Epoch seconds at which the wait ends by itself."""
     choices: tuple[str, ...] = ()
     roles: tuple[str, ...] = ()
     digest: bytes = b""
-    """What a decision is bound to: tool, resolved arguments, label, run and policy version."""
+    """What a decision is bound to: tool, resolved arguments, label, run, policy version and who may decide."""
     detail: msgspec.Raw = NIL
+    apart: bool = False
+    """Whether the principal behind the run may not decide this: separation of duties."""
 
 
 class Began(msgspec.Struct, tag="B", frozen=True, gc=False, array_like=True):
@@ -140,10 +146,15 @@ class Began(msgspec.Struct, tag="B", frozen=True, gc=False, array_like=True):
     added: tuple[Origin, ...] = ()
     hold: Hold | None = None
     reserved: str | None = None
+    """US dollars reserved for the attempt; of a call that the cache answers, what it would have cost."""
     waiting: tuple[int, ...] = ()
     """Earlier positions of the scope that were requested but not started yet."""
     agent: str = ""
     deadline: float | None = None
+    rewritten: tuple[str, ...] = ()
+    """Rules of the gate that changed the arguments, in order."""
+    refused: tuple[tuple[str, str], ...] = ()
+    """Models of a chain that the gate does not let the member ask, each with the rule that says so."""
 
 
 class Held(msgspec.Struct, tag="H", frozen=True, gc=False, array_like=True):
@@ -225,6 +236,8 @@ class Finished(msgspec.Struct, tag="F", frozen=True, gc=False, array_like=True):
     value: msgspec.Raw = NIL
     error: Failure | None = None
     blob: str = ""
+    rule: str = ""
+    """The rule of the gate that let the answer out."""
 
 
 Record: TypeAlias = Started | Resumed | Began | Held | Retried | Ended | Signalled | Suspended | Finished
@@ -265,5 +278,5 @@ def decode_frame(data: bytes) -> list[Record]:
                 f"the journal holds a record this Podium does not know ({error}): upgrade podium, then resume"
             ) from error
         raise StoreCorrupt(f"a journal record cannot be read: {error}") from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise StoreCorrupt(f"a journal record cannot be read: {error}") from error

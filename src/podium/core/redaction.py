@@ -3,13 +3,15 @@
 Two tests: the name of a key (`password`, `api_key`, `Authorization`), and the shape of a text (keys of well-known
 services, tokens, private keys, credentials in an address). It is a net under careless code, not a proof: a secret
 without a telling name or shape passes. It knows nothing of personal data (`podium.policy`) and changes nothing in
-place: a value without secrets is returned as the same object, so that the common case costs one look.
+place: a value without secrets is returned as the same object, so that the common case costs one look. What stands in
+the place of a secret is its caller's to say: `[redacted]`, or a token that a vault knows (`podium.runtime.vault`).
 """
 
 from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, TypeAlias, cast
 
 Json: TypeAlias = Any
@@ -18,11 +20,25 @@ Json: TypeAlias = Any
 REDACTED: Final = "[redacted]"
 """What stands where a secret was."""
 
+Hide: TypeAlias = Callable[[Json], str]
+"""Gives what is shown in place of a secret: a text, or the value of a key that names one."""
+
+
+def _mark(_: Json) -> str:
+    return REDACTED
+
+
 SHORTEST: Final = 10
 """Texts shorter than this match no pattern; they are judged by their key alone."""
 
 DEEPEST: Final = 64
 """Values nested deeper than this are replaced as a whole."""
+
+SHORTEST_TOLD: Final = 8
+"""Secrets shorter than this are not looked for in other texts: they would take ordinary words out of them."""
+
+WORD: Final = re.compile(r"[a-z]{1,31}|[A-Z]{1,31}|[A-Z][a-z]{1,30}|\d{1,9}")
+"""A single word or a number: no secret by itself, whatever it is called."""
 
 LONGEST_KNOWN: Final = 64
 """Keys longer than this are judged anew each time, so that the memo stays small."""
@@ -54,7 +70,7 @@ _SECRET_WORDS: Final = frozenset(
     ]
 )
 _KEY_OWNERS: Final = frozenset(
-    ["api", "access", "private", "secret", "signing", "encryption", "account", "master", "service", "ssh"]
+    ["api", "access", "private", "secret", "signing", "encryption", "account", "master", "service", "ssh", "audit"]
 )
 _TOKEN_OWNERS: Final = frozenset(
     ["api", "access", "auth", "refresh", "id", "bearer", "session", "csrf", "xsrf", "bot", "user", "personal"]
@@ -81,14 +97,16 @@ _TOKENS: Final = re.compile(
     re.DOTALL,
 )
 _DIGIT: Final = re.compile(r"\d")
-_HEADER: Final = re.compile(r"\b(bearer|basic)(\s+)(?=[A-Za-z0-9._~+/-]*[0-9=])[A-Za-z0-9._~+/-]{10,}=*", re.IGNORECASE)
-_ADDRESS: Final = re.compile(r"(://[^/\s:@]{0,256}:)[^/\s@]{1,1024}(@)")
+_HEADER: Final = re.compile(
+    r"(\b(?:bearer|basic)\s+)(?=[A-Za-z0-9._~+/-]*[0-9=])([A-Za-z0-9._~+/-]{10,}=*)", re.IGNORECASE
+)
+_ADDRESS: Final = re.compile(r"(://[^/\s:@]{0,256}:)([^/\s@]{1,1024})(?=@)")
 # A digit and a letter are asked for, so that code (`token: Token`, `password = read_password()`) stays readable.
 _ASSIGNED: Final = re.compile(
     r"((?:passw(?:or)?d|passphrase|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credentials?)"
     r"[\"']?\s{0,8}[=:]\s{0,8}[\"']?)"
     r"(?=[^\s\"',;&<>(){}\[\]]{0,256}\d)(?=[^\s\"',;&<>(){}\[\]]{0,256}[A-Za-z])"
-    r"[^\s\"',;&<>(){}\[\]]{6,}(?![\w(\[])",
+    r"([^\s\"',;&<>(){}\[\]]{6,})(?![\w(\[])",
     re.IGNORECASE,
 )
 _A_MARKS: Final = ("AKIA", "ASIA", "AIza", "ya29.")
@@ -139,66 +157,123 @@ def _worth_a_search(text: str) -> bool:
     )
 
 
-def _token(found: re.Match[str]) -> str:
-    """`[redacted]`, but for hyphenated words that merely begin like a key (`sk-learn-compatible-models`)."""
+def _token(found: re.Match[str], hide: Hide) -> str:
+    """What replaces a token, but for hyphenated words that merely begin like one (`sk-learn-compatible-models`)."""
     text = found[0]
-    return text if text[:2] in {"sk", "rk"} and not _DIGIT.search(text) else REDACTED
+    return text if text[:2] in {"sk", "rk"} and not _DIGIT.search(text) else hide(text)
 
 
-def redact_text(text: str) -> str:
-    """`text` with every recognised secret replaced by `[redacted]`; the same object when there is none."""
+def redact_text(text: str, hide: Hide = _mark) -> str:
+    """`text` with every recognised secret replaced by `[redacted]` (or by what `hide` gives for it); the same object
+    when there is none."""
     if len(text) < SHORTEST:
         return text
-    cleaned = _TOKENS.sub(_token, text) if _worth_a_search(text) else text
+
+    def second(found: re.Match[str]) -> str:
+        return found[1] + hide(found[2])
+
+    cleaned = _TOKENS.sub(lambda found: _token(found, hide), text) if _worth_a_search(text) else text
     if "://" in text and "@" in text:
-        cleaned = _ADDRESS.sub(rf"\1{REDACTED}\2", cleaned)
+        cleaned = _ADDRESS.sub(second, cleaned)
     if "earer" in text or "asic" in text or "EARER" in text or "ASIC" in text:
-        cleaned = _HEADER.sub(rf"\1\2{REDACTED}", cleaned)
+        cleaned = _HEADER.sub(second, cleaned)
     if ("=" in text or ":" in text) and _holds(text.lower(), _NAME_MARKS):
-        cleaned = _ASSIGNED.sub(rf"\1{REDACTED}", cleaned)
+        cleaned = _ASSIGNED.sub(second, cleaned)
     return text if cleaned == text else cleaned
 
 
-def redact(value: Json, *, bound: int | None = None) -> Json:
+def redact(value: Json, *, bound: int | None = None, hide: Hide = _mark) -> Json:
     """Plain JSON without secrets, and with `bound` at most about that many characters of it.
 
     The value of a sensitive key is replaced as a whole (booleans, None and empty texts stay); texts and keys have
     recognised secrets replaced. What is cut off by `bound` is counted in its place (`… 1200 more characters`). Returns
     the same object when nothing had to change; never changes `value` itself.
     """
-    cleaned = _redacted_object(value, DEEPEST) if type(value) is dict else _redacted(value, DEEPEST)  # pyright: ignore[reportUnknownArgumentType] - any dict
+    cleaned = _redacted_object(value, DEEPEST, hide) if type(value) is dict else _redacted(value, DEEPEST, hide)  # pyright: ignore[reportUnknownArgumentType] - any dict
     if bound is None or _size(cleaned, bound) <= bound:
         return cleaned
     return _cut(cleaned, [max(bound, 0)])
 
 
-def _redacted(value: Json, depth: int) -> Json:
-    kind: type[object] = type(value)  # pyright: ignore[reportUnknownVariableType] - plain JSON
-    if kind is str:
-        return redact_text(value) if len(value) >= SHORTEST else value
-    if kind is int or kind is bool or value is None or kind is float:
-        return value
-    if depth == 0:
+def secrets_in(value: Any) -> list[str]:
+    """The texts that are secrets in plain JSON, the longest first: not short ones, nor single words and numbers."""
+    found: dict[str, None] = {}
+
+    def note(secret: Any) -> str:
+        for text in _texts_of(secret):
+            if len(text) >= SHORTEST_TOLD and not WORD.fullmatch(text):
+                found[text] = None
         return REDACTED
-    if issubclass(kind, dict):
-        return _redacted_object(value, depth - 1)
-    if issubclass(kind, list | tuple):
-        return _redacted_array(value, depth - 1)
+
+    redact(value, hide=note)
+    return sorted(found, key=lambda text: (-len(text), text))
+
+
+def without(secrets: Sequence[str], value: Json, depth: int = DEEPEST) -> Json:
+    """Plain JSON with `[redacted]` wherever a text holds one of the secrets; the same object when none does."""
+    if not secrets:
+        return value
+    if isinstance(value, str):
+        for secret in secrets:
+            value = value.replace(secret, REDACTED) if secret in value else value
+        return value
+    if isinstance(value, dict | list | tuple) and depth == 0:
+        return REDACTED
+    if isinstance(value, dict):
+        entries = cast("dict[Any, Json]", value)
+        fresh = {without(secrets, key): without(secrets, item, depth - 1) for key, item in entries.items()}
+        return entries if all(map(_same, fresh.items(), entries.items())) else fresh
+    if isinstance(value, list | tuple):
+        items = cast("Sequence[Json]", value)
+        texts = [without(secrets, item, depth - 1) for item in items]
+        return items if all(new is old for new, old in zip(texts, items, strict=True)) else texts
     return value
 
 
-def _redacted_object(value: dict[str, Json], depth: int) -> dict[str, Json]:
+def _same(one: tuple[Any, Any], other: tuple[Any, Any]) -> bool:
+    return one[0] is other[0] and one[1] is other[1]
+
+
+def _texts_of(value: Json) -> Iterator[str]:
+    """The texts in plain JSON, however deep."""
+    rest = [value]
+    while rest:
+        each = rest.pop()
+        if isinstance(each, str):
+            yield each
+        elif isinstance(each, dict):
+            rest.extend(cast("dict[str, Json]", each).values())
+        elif isinstance(each, list | tuple):
+            rest.extend(cast("Sequence[Json]", each))
+
+
+def _redacted(value: Json, depth: int, hide: Hide) -> Json:
+    kind: type[object] = type(value)  # pyright: ignore[reportUnknownVariableType] - plain JSON
+    if kind is str:
+        return redact_text(value, hide) if len(value) >= SHORTEST else value
+    if kind is int or kind is bool or value is None or kind is float:
+        return value
+    if depth == 0:
+        return hide(value)
+    if issubclass(kind, dict):
+        return _redacted_object(value, depth - 1, hide)
+    if issubclass(kind, list | tuple):
+        return _redacted_array(value, depth - 1, hide)
+    return value
+
+
+def _redacted_object(value: dict[str, Json], depth: int, hide: Hide) -> dict[str, Json]:
     changed: dict[str, Json] | None = None
     for key, item in value.items():
         size = len(key)
         if _known_key(key) if size <= LONGEST_KNOWN else _names_secret(key[:1024]):
-            fresh = item if item is None or item == "" or isinstance(item, bool) else REDACTED
+            fresh = item if item is None or item == "" or isinstance(item, bool) else hide(item)
         else:
             kind: type[object] = type(item)  # pyright: ignore[reportUnknownVariableType] - plain JSON
             if kind is str:
-                fresh = item if len(item) < SHORTEST else redact_text(item)
+                fresh = item if len(item) < SHORTEST else redact_text(item, hide)
             else:
-                fresh = item if kind is int else _redacted(item, depth)
+                fresh = item if kind is int else _redacted(item, depth, hide)
         shown = key if size < SHORTEST else redact_text(key)
         if changed is None:
             if fresh is item and shown is key:
@@ -212,8 +287,8 @@ def _redacted_object(value: dict[str, Json], depth: int) -> dict[str, Json]:
     return value if changed is None else changed
 
 
-def _redacted_array(value: list[Json], depth: int) -> list[Json]:
-    fresh = [_redacted(item, depth) for item in value]
+def _redacted_array(value: list[Json], depth: int, hide: Hide) -> list[Json]:
+    fresh = [_redacted(item, depth, hide) for item in value]
     return fresh if any(new is not old for new, old in zip(fresh, value, strict=True)) else value
 
 

@@ -15,6 +15,7 @@ from .actions import Kind
 from .costs import Line, Tally
 from .errors import StoreCorrupt
 from .records import (
+    NIL,
     Began,
     Ended,
     Finished,
@@ -80,7 +81,8 @@ class Facts:
         self.models: dict[str, None] = {}
         """Models called, in order."""
         self.doubts: set[tuple[str, bytes]] = set()
-        """Tool and digest of calls whose outcome a person had to settle, or nobody could."""
+        """Tool and digest of calls whose outcome a person had to settle, or nobody could; and tool and arguments as
+        they are journaled, since a call may be edited, or asked for in other words, and do the same."""
         self.cancelled: Signalled | None = None
 
     def began(self, record: Began) -> None:
@@ -103,14 +105,17 @@ class Facts:
         uncertain = began.reserved if record.cost is None else None
         self._paid(record.cost, uncertain)
         if began.kind is Kind.TOOL and record.outcome is Outcome.UNKNOWN:
-            self.doubts.add((began.name, began.digest))
+            self._doubt(began.name, began.digest, began)
         if began.kind is Kind.MODEL and not record.cached:
             self._called(began)
         if self._copied or began.kind not in _PAID:
             return
-        if record.cached:
+        if began.kind is Kind.TOOL:
+            self._used(record, began)
+        elif record.cached:
             self._line(began).hit(record.value, record.blob)
-        elif record.cost != "0" or (began.kind is Kind.MODEL and record.error is None):
+            return
+        if record.cost != "0" or (began.kind is Kind.MODEL and record.error is None):
             self._line(began).called(record.cost, record.usage, uncertain)
 
     def retried(self, record: Retried, began: Began | None) -> None:
@@ -140,18 +145,36 @@ class Facts:
 
     def _line(self, began: Began) -> Line:
         if began.kind is Kind.MODEL:
-            return self.costs.line(began.at, began.agent, "model", began.version)
-        return self.costs.line(began.at, began.agent, "tool", began.name)
+            return self.costs.model(began.at, began.agent, began.version)
+        return self.costs.tool(began.at, began.agent, began.name)
+
+    def _used(self, record: Ended, began: Began) -> None:
+        """A call of a tool is over: an execution, unless it was cancelled or answered from the cache."""
+        error = record.error
+        if error is not None and error.type == "Cancelled":
+            return
+        line = self.costs.tool(began.at, began.agent, began.name)
+        if record.cached:
+            line.reused(began.reserved)
+            return
+        # When a restart or a person had to settle it, the time between the records is not that of the tool.
+        late = began.epoch < self.epoch or (self.doubts and (began.name, began.digest) in self.doubts)
+        line.executed(None if late else record.at - began.at, error is not None)
 
     def _called(self, began: Began) -> None:
         by_agent = self.calls.setdefault(began.version, {})
         by_agent[began.agent] = by_agent.get(began.agent, 0) + 1
 
-    def held(self, record: Held) -> None:
-        """Fold in a hold."""
+    def held(self, record: Held, began: Began | None = None) -> None:
+        """Fold in a hold, given the `Began` of the attempt it is about (None when there is none)."""
         self.seq += 1
         if record.hold.why == "in_doubt":
-            self.doubts.add((record.name, record.digest))
+            self._doubt(record.name, record.digest, began)
+
+    def _doubt(self, name: str, digest: bytes, began: Began | None) -> None:
+        self.doubts.add((name, digest))
+        if began is not None and began.args != NIL:
+            self.doubts.add((name, bytes(began.args)))
 
     def other(self, record: Record) -> None:
         """Fold in a record that concerns the run as a whole."""
@@ -173,7 +196,20 @@ class Facts:
 class StepState:
     """All that is recorded of one step."""
 
-    __slots__ = ("began", "began_seq", "digest", "ended", "ended_seq", "held", "key", "kind", "name", "pos", "retried")
+    __slots__ = (
+        "began",
+        "began_seq",
+        "digest",
+        "ended",
+        "ended_seq",
+        "held",
+        "holds",
+        "key",
+        "kind",
+        "name",
+        "pos",
+        "retried",
+    )
 
     def __init__(self, key: str, pos: int, kind: Kind, name: str, digest: bytes) -> None:
         self.key = key
@@ -186,6 +222,8 @@ class StepState:
         self.began_seq = 0
         self.held: Held | None = None
         """The latest hold by the gate or by a doubt."""
+        self.holds: tuple[Held, ...] = ()
+        """All of them, in order."""
         self.retried: Retried | None = None
         self.ended: Ended | None = None
         self.ended_seq = 0
@@ -235,9 +273,10 @@ class History:
         elif kind is Began:
             self._began(record)  # pyright: ignore[reportArgumentType]
         elif isinstance(record, Held):
-            facts.held(record)
             step = self._step(record.key, record.pos, record.kind, record.name, record.digest)
+            facts.held(record, step.attempt)
             step.held = record
+            step.holds = (*step.holds, record)
         elif isinstance(record, Retried):
             step = self.steps.get(record.key)
             facts.retried(record, step.attempt if step else None)

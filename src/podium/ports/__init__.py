@@ -3,10 +3,11 @@
 Everything that could have a second implementation is named here: a model, a tool, a store, a clock, a gate. The
 runtime speaks only to these; `podium.app` decides which implementation stands behind each. Every port with more than
 one implementation has a conformance kit in `podium.testing`.
-Each module here is one port; everything is met through this package.
+Each module here is one port, met through this package, but for `selectors`: how all parts say which tools they mean.
 """
 
 from .assembly import Dispatcher, Runner, default_runner, set_default_runner
+from .audit import Evidence, Proofs, Replacement
 from .clock import Clock, Timer
 from .gate import Allow, Check, Deny, Gate, HoldFor, Proposal, Rewrite, Verdict
 from .ledger import Ledger, Reservation, RunCosts, Settlement, Spending
@@ -49,6 +50,7 @@ __all__ = [
     "Dispatcher",
     "Effect",
     "Emitter",
+    "Evidence",
     "Fallback",
     "Gate",
     "History",
@@ -61,9 +63,11 @@ __all__ = [
     "Member",
     "Model",
     "NewRun",
+    "Proofs",
     "Proposal",
     "Reach",
     "Receipt",
+    "Replacement",
     "Reservation",
     "Rewrite",
     "RunCosts",

@@ -31,6 +31,8 @@ class Proposal(msgspec.Struct, frozen=True, gc=False):
     run_id: str = ""
     approved: frozenset[str] = frozenset()
     """Rules whose hold on this very call a person has lifted."""
+    asks: tuple[Check, ...] = ()
+    """What the member's own approvals are; they may hold or refuse a call, and allow nothing."""
 
 
 class Allow(msgspec.Struct, frozen=True, gc=False):
@@ -60,6 +62,8 @@ class HoldFor(msgspec.Struct, frozen=True):
     prompt: str
     roles: tuple[str, ...] = ()
     expires: float | None = None
+    self_approval: bool = True
+    """Whether the principal behind the run may decide it."""
 
 
 Verdict: TypeAlias = Allow | Deny | Rewrite | HoldFor
@@ -82,7 +86,7 @@ class Gate(Protocol):
     version: str
 
     def judge(self, proposal: Proposal) -> Verdict:
-        """The first verdict that is not Allow, else Allow."""
+        """The verdict: a Deny or a Rewrite before any HoldFor, and Allow when no check has another word."""
         ...
 
     def concerns(self, kind: Kind) -> bool:

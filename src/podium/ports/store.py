@@ -12,6 +12,7 @@ from podium.core.labels import Label
 from podium.core.messages import Message
 from podium.core.records import Principal, Record, Status
 
+from .audit import Proofs
 from .ledger import Ledger, Reservation, Settlement
 from .shelf import Cache, CacheEntry, CacheUse, Versions
 
@@ -185,8 +186,9 @@ class Journal(Protocol):
         """The run's records as they are stored, for `core.records.decode_frame`. Raises RunNotFound."""
         ...
 
-    async def forget(self, run_id: str) -> None:
-        """Delete a run that is over, with its mail. Its blobs and session messages stay."""
+    async def forget(self, run_id: str, *, key: bytes | None = None) -> None:
+        """Delete a run that is over, with its mail, and anchor that, signed with `key`. Its blobs and session messages
+        stay."""
         ...
 
     async def read(self, run_id: str, after: int = 0) -> list[Record]:
@@ -296,7 +298,7 @@ class Sessions(Protocol):
         ...
 
 
-class Store(Journal, Mailbox, Sessions, Ledger, Cache, Versions, Protocol):
+class Store(Journal, Mailbox, Sessions, Ledger, Cache, Versions, Proofs, Protocol):
     """One place that keeps runs, mail and sessions, so that one transaction can cover them."""
 
     async def close(self) -> None:

@@ -81,6 +81,12 @@ class Tool(Protocol):
     label: Label
     """The label of its results."""
     reconcile: Callable[..., Any] | None
+    tags: tuple[str, ...]
+    """Words that policies, approvals and registries know it by."""
+    capabilities: tuple[str, ...]
+    """What it can do for somebody who does not know its name (`web-search`)."""
+    cache: float | None
+    """For how many seconds a result may be given again for equal arguments; None is not at all. Never for a `write`."""
 
     @property
     def spec(self) -> ToolSpec:

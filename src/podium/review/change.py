@@ -11,8 +11,9 @@ from enum import StrEnum
 
 import msgspec
 
-INDEX = ":0"
-"""The revision name of what is staged, as `Change.head` and as an argument of `Repository.file_at`."""
+from podium.tools.builtin.repository import INDEX, Commit
+
+__all__ = ["INDEX", "Change", "Commit", "FileChange", "Hunk", "LeftOut", "Omitted", "Status"]
 
 
 class Status(StrEnum):
@@ -101,15 +102,6 @@ class FileChange(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 NO_NEWLINE = "\\ No newline at end of file"
-
-
-class Commit(msgspec.Struct, frozen=True):
-    """One commit of a history. `date` is ISO 8601 with its zone."""
-
-    sha: str
-    date: str
-    author: str
-    subject: str
 
 
 class LeftOut(msgspec.Struct, frozen=True):

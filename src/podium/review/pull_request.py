@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
-from pathlib import Path
 
 import msgspec
 from msgspec.structs import replace
@@ -13,7 +10,8 @@ from msgspec.structs import replace
 from podium.core.errors import ConfigurationError
 from podium.review.change import Change, Commit
 from podium.review.diff import parse
-from podium.review.process import Output, run
+from podium.tools.builtin.github import LOGIN, MISSING, gh, logged_out
+from podium.tools.builtin.process import Output
 
 _URL = re.compile(r"https://[\w.-]+(?::\d+)?/[\w.-]+/[\w.-]+/pull/\d+(?:[/?#]\S*)?")
 _FIELDS = "title,body,baseRefOid,headRefOid,baseRefName,headRefName,commits"
@@ -21,7 +19,6 @@ _MISSING = (
     "--pr needs the GitHub CLI: install `gh` (https://cli.github.com) and run `gh auth login`, "
     "or fetch the branch and review BASE...BRANCH"
 )
-_LOGIN = "the GitHub CLI is not logged in: run `gh auth login` (or set GH_TOKEN), then try again"
 _TOO_LARGE = "GitHub does not serve a diff of this size: fetch the branch with `gh pr checkout` and review BASE...HEAD"
 
 
@@ -84,23 +81,14 @@ def _commit(raw: _Commit) -> Commit:
 
 
 def _gh(arguments: tuple[str, ...], timeout: float, max_bytes: int) -> Output:
-    env = os.environ | {
-        "GH_PROMPT_DISABLED": "1",
-        "GH_NO_UPDATE_NOTIFIER": "1",
-        "GH_PAGER": "cat",
-        "NO_COLOR": "1",
-        "GIT_TERMINAL_PROMPT": "0",
-    }
-    # In an empty folder: the address says all, and `gh` must not read the configuration of a repository.
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            found = run(("gh", *arguments), cwd=Path(folder), env=env, timeout=timeout, max_bytes=max_bytes)
-        except FileNotFoundError:
-            raise ConfigurationError(_MISSING) from None
+    try:
+        found = gh(arguments, timeout=timeout, max_bytes=max_bytes)
+    except ConfigurationError as error:
+        raise ConfigurationError(_MISSING if str(error) == MISSING else str(error)) from None
     if found.code and not found.truncated:
+        if logged_out(found):
+            raise ConfigurationError(LOGIN)
         error = found.error.lower()
-        if found.code == 4 or "gh auth login" in error or "authentication" in error or "401" in error:
-            raise ConfigurationError(_LOGIN)
         if "406" in error or "exceeded the maximum" in error:
             raise ConfigurationError(_TOO_LARGE)
         raise ConfigurationError(f"the GitHub CLI could not read the pull request: {found.complaint}")

@@ -24,7 +24,7 @@ from podium.review.change import Change, FileChange, Status
 from podium.review.credentials import mask
 from podium.review.findings import REVIEWERS, Finding, Severity
 from podium.review.paths import Kind, kind_of
-from podium.review.process import Output, run
+from podium.tools.builtin.process import Output, run
 
 MISSING = "ruff is not installed, Python files were not linted: pip install 'podium[review]'"
 _MAX_FILES = 300

@@ -39,16 +39,26 @@ def key_of(run: Run, action: CallModel, model: Model) -> bytes:
 
 async def found(run: Run, key: bytes) -> Reply | None:
     """The reply kept under `key`, which is then the last to be forgotten."""
-    now = run.services.clock.time()
-    data = await run.services.store.cached(key, now)
-    if data is None:
-        return None
-    run.writer.attach(CacheUse(key, now))
-    return _decoder.decode(data)
+    data = await taken(run, key)
+    return None if data is None else _decoder.decode(data)
 
 
 def keep(run: Run, key: bytes, reply: Reply, seconds: float) -> None:
     """Keep a reply for so long, beside the record that is journaled next."""
     if reply.finish in _WHOLE:
-        now = run.services.clock.time()
-        run.writer.attach(CacheEntry(key, encode(reply), now, now + seconds, run.limits.cache))
+        put(run, key, encode(reply), seconds)
+
+
+async def taken(run: Run, key: bytes) -> bytes | None:
+    """What is kept under `key`, of whatever kind; it is then the last to be forgotten."""
+    now = run.services.clock.time()
+    data = await run.services.store.cached(key, now)
+    if data is not None:
+        run.writer.attach(CacheUse(key, now))
+    return data
+
+
+def put(run: Run, key: bytes, data: bytes, seconds: float) -> None:
+    """Keep something for so long, within what all that is kept may have."""
+    now = run.services.clock.time()
+    run.writer.attach(CacheEntry(key, data, now, now + seconds, run.limits.cache))

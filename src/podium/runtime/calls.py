@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from podium.core.actions import Call, Kind
-from podium.core.codec import decode, digest_of, encode
+from podium.core.codec import content_digest, decode, digest_of, encode
 from podium.core.errors import DeadlineExceeded, Exhausted, MemberFailed, StepFailed
 from podium.core.labels import Label
 from podium.core.records import NIL, Began, Outcome
@@ -74,6 +74,7 @@ class CallPerformer:
             label=outer.label,
             pinned=pinned,
             deadline=outer.deadline,
+            approvals=getattr(member, "approvals", ()),
         )
         scope = Scope(step.key, frame, asyncio.current_task(run.loop))
         await self._run(run, step, began, run.context(run, scope), scope)
@@ -174,6 +175,9 @@ async def _pin(run: Run, step: Step, member: Any) -> tuple[bytes | None, str]:
         return None, ""
     choice = run.services.choices(member.name)
     address, content = pin() if choice is None else pin(choice)
+    masked = run.masked(content)
+    if masked is not content:
+        address, content = content_digest(masked), masked
     past = step.past
     known = run.facts.pins.get(member.name)
     if past is not None and past.began is not None and past.began.version:

@@ -30,7 +30,7 @@ from podium.core.errors import (
 from podium.core.labels import TRUSTED
 from podium.core.records import Finished, Resumed, Started, Status, Suspended, decode_frame, encode_record, frame
 from podium.core.state import fold
-from podium.ports import Busy, Deny, Lease, Member, Proposal, Timer, Transition
+from podium.ports import Allow, Busy, Deny, Lease, Member, Proposal, Timer, Transition
 
 from .calls import CallPerformer
 from .context import RunContext
@@ -80,7 +80,7 @@ class Driver:
     """Drives the runs of one app, on one event loop."""
 
     def __init__(self, services: Services) -> None:
-        self._services = services
+        self.services = services
         self.active: dict[str, Run] = {}
         self.listeners: dict[str, list[Listener]] = {}
         """Subscribers by run; they stay while a run is unloaded."""
@@ -124,7 +124,7 @@ class Driver:
                 if driven is None:
                     continue
                 if driven.status is Status.SUSPENDED:
-                    row = await self._services.store.row(run_id)
+                    row = await self.services.store.row(run_id)
                     if row is not None and row.status is Status.PENDING:
                         # Mail came between the suspension and this line: nobody else was told.
                         lease = await self._acquire(run_id, msgspec.structs.replace(options, steal=False))
@@ -135,7 +135,7 @@ class Driver:
             raise
 
     async def _acquire(self, run_id: str, options: Options) -> Lease:
-        services = self._services
+        services = self.services
         lease = await services.store.acquire(run_id, services.owner, services.limits.lease, steal=options.steal)
         if isinstance(lease, Busy):
             left = max(0.0, lease.until - services.clock.time())
@@ -147,13 +147,13 @@ class Driver:
 
     async def _let_go(self, lease: Lease) -> None:
         try:
-            await self._services.store.release(lease)
+            await self.services.store.release(lease)
         except (StoreError, LeaseLost):
             return  # It expires by itself.
 
     async def _once(self, lease: Lease, member: Member, options: Options) -> Driven | None:
         """One life of the run in memory; None when it must be loaded again at once."""
-        services = self._services
+        services = self.services
         frames: list[bytes] = []
         if options.fresh is not None and lease.epoch == 1:
             history = fold((options.fresh,))
@@ -186,7 +186,8 @@ class Driver:
                 await services.store.release(lease)
                 return Driven(history.facts.status, None, run)
             if lease.epoch > 1 or history.facts.seq > 1:
-                run.note(Resumed(lease.epoch, services.owner, services.clock.time(), lease.stolen_until))
+                now = services.clock.time()
+                run.note(Resumed(lease.epoch, services.owner, now, lease.stolen_until, services.gate.version))
             run.pump.busy = 1
             run.root = run.loop.create_task(_root(run, member))
             timer = _deadline(run)
@@ -215,15 +216,20 @@ class Driver:
     async def _finish(self, run: Run, output: Any, error: BaseException | None) -> Driven:
         """Record how the run ended and give the lease back, in one transaction."""
         status, failure = _verdict(run, error)
+        rule = ""
         if status is Status.SUCCEEDED:
-            denied = _answer(run, output)
-            if denied is not None:
-                status, failure, output = Status.FAILED, denied, None
+            said = _answer(run, output)
+            if isinstance(said, str):
+                rule = said
+            else:
+                status, failure, output = Status.FAILED, said, None
         elif isinstance(error, Exhausted):
             output = error.partial
+        if failure is not None:
+            failure = self.services.vault.clean(failure)
         run.ending = failure
-        now = self._services.clock.time()
-        run.note(Finished(status, now, error=failure))
+        now = self.services.clock.time()
+        run.note(Finished(status, now, error=failure, rule=rule))
         await run.writer.transition(
             Transition(status, None, release=True, cost=str(run.facts.cost), costs=run.facts.costs.rows())
         )
@@ -233,14 +239,15 @@ class Driver:
         return Driven(status, output, run)
 
     async def _tell_parent(self, run: Run, status: Status, output: Any, failure: Failure | None, now: float) -> None:
-        services = self._services
+        services = self.services
         row = await services.store.row(run.id)
         if row is None:
             return
         plain = None if failure is not None else services.dump(output)
         outcome = outcome_of(status, plain, failure, str(run.facts.cost), run.label)
         try:
-            parent = await services.store.post(child_mail(row, run.started.parent, outcome, now))
+            mail = child_mail(row, run.started.parent, outcome, now)
+            parent = await services.store.post(msgspec.structs.replace(mail, data=run.masked(mail.data)))
         except RunNotFound:
             return
         if not await self.notify(parent.id):
@@ -249,12 +256,12 @@ class Driver:
     async def _keep(self) -> None:
         """Renew the leases of all active runs, again and again."""
         while self.active:
-            await self._services.clock.sleep(self._services.limits.lease / 3)
+            await self.services.clock.sleep(self.services.limits.lease / 3)
             await self._renew()
 
     async def _renew(self) -> None:
         """Renew the leases of all active runs; stop those that were lost. Holds on to no run while it waits."""
-        services = self._services
+        services = self.services
         runs = list(self.active.values())
         try:
             lost = await services.store.renew([run.lease for run in runs], services.limits.lease)
@@ -394,11 +401,11 @@ def _verdict(run: Run, error: BaseException | None) -> tuple[Status, Failure | N
     return Status.FAILED, failure_of(error)
 
 
-def _answer(run: Run, output: Any) -> Failure | None:
-    """The gate's word on giving the output to whoever asked for it."""
+def _answer(run: Run, output: Any) -> Failure | str:
+    """The gate's word on giving the output to whoever asked for it: the rule that lets it out, or why it stays."""
     gate = run.services.gate
     if not gate.concerns(Kind.ANSWER):
-        return None
+        return ""
     verdict = gate.judge(
         Proposal(
             kind=Kind.ANSWER,
@@ -412,6 +419,10 @@ def _answer(run: Run, output: Any) -> Failure | None:
             run_id=run.id,
         )
     )
-    if isinstance(verdict, Deny):
-        return PermissionDenied(verdict.message, rule=verdict.rule).failure
-    return None
+    if isinstance(verdict, Allow):
+        return verdict.rule
+    message = verdict.message if isinstance(verdict, Deny) else _NEITHER.format(rule=verdict.rule)
+    return PermissionDenied(message, rule=verdict.rule, withheld=True).failure
+
+
+_NEITHER = "the check {rule} wants the answer held or rewritten, which no answer can be: it is withheld"

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from podium.core.deltas import Transient
 from podium.core.records import RECORDS, Principal, Record, Status
 
-from .desk import Desk
+from .desk import SAME, Desk
 from .results import Pending, RunResult
 
 
@@ -71,19 +71,24 @@ class Handle:
             yield event
 
     async def approve(
-        self, request: str | None = None, *, args: dict[str, Any] | None = None, by: Principal | None = None
+        self,
+        request: str | None = None,
+        *,
+        args: dict[str, Any] | None = None,
+        edit: Any = SAME,
+        by: Principal | None = None,
     ) -> None:
-        """Let a held call go on; `args` edits it. See `Desk.approve`."""
-        await self._office.desk.approve(self.run_id, request, args=args, by=by)
+        """Let a held call go on, or accept an answer under review; `args` or `edit` change it. See `Desk.approve`."""
+        await self._office.desk.approve(self.run_id, request, args=args, edit=edit, by=by)
 
     async def reject(self, request: str | None = None, *, message: str = "", by: Principal | None = None) -> None:
-        """Refuse a held call or a question."""
+        """Refuse a held call, an answer under review, or a question."""
         await self._office.desk.reject(self.run_id, request, message=message, by=by)
 
     async def answer(
         self, request: str | None = None, value: Any = None, *, result: Any = None, by: Principal | None = None
     ) -> None:
-        """Answer a question, or settle a step in doubt."""
+        """Answer a question, give feedback on an answer under review, or settle a step in doubt."""
         await self._office.desk.answer(self.run_id, request, value, result=result, by=by)
 
     async def signal(self, name: str, value: Any = None, *, mail_id: str | None = None) -> None:

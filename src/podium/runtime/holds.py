@@ -12,6 +12,7 @@ import msgspec
 
 from podium.core.codec import encode
 from podium.core.records import NIL, Held, Hold, Signalled
+from podium.core.redaction import redact_text
 
 from .run import Run
 from .step import Step
@@ -20,7 +21,7 @@ from .step import Step
 def request_id(run: Run, step: Step, binding: bytes) -> str:
     """The id an outsider names to decide this, and only this."""
     data = encode((run.id, step.key, binding))
-    return hashlib.blake2b(data, digest_size=5).hexdigest()
+    return hashlib.blake2b(data, digest_size=8).hexdigest()
 
 
 async def hold_for(
@@ -35,6 +36,7 @@ async def hold_for(
     roles: tuple[str, ...] = (),
     expires: float | None = None,
     detail: object = None,
+    apart: bool = False,
 ) -> Signalled | None:
     """Journal a hold (once) and wait for its decision; None when nobody decided in time."""
     request = request_id(run, step, binding)
@@ -48,17 +50,19 @@ async def hold_for(
         hold = Hold(
             request,
             why,
-            prompt,
+            run.services.vault.mask_text(redact_text(prompt)),
             None if expires is None else now + expires,
             choices,
             roles,
             binding,
             NIL if detail is None else msgspec.Raw(encode(detail)),
+            apart or (why == "approval" and run.services.apart),
         )
         run.held(
             Held(
                 step.key, step.pos, step.action.kind, step.action.name, step.digest, now, hold, rule, NIL, step.waiting
-            )
+            ),
+            step.attempt,
         )
         barrier = run.writer.barrier()
         if barrier is not None:

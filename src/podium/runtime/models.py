@@ -15,10 +15,11 @@ import msgspec
 
 from podium.core.actions import CallModel, Kind, Retry
 from podium.core.budgets import Charge
-from podium.core.codec import digest
+from podium.core.codec import digest, is_erased
 from podium.core.deltas import Reset
 from podium.core.errors import (
     ConfigurationError,
+    Erased,
     ModelError,
     ModelTimeout,
     PermissionDenied,
@@ -36,6 +37,7 @@ from . import caching, paying
 from .bounded import Blocked, Expired, at_once, rest
 from .replies import emitter, storable, with_ids
 from .run import Run, as_step_error, usage_or_none
+from .sealing import sealed_reply
 from .services import Rates
 from .step import FATAL, Step
 
@@ -51,21 +53,25 @@ class ModelPerformer:
 
     def receive(self, run: Run, action: CallModel, raw: msgspec.Raw) -> Reply:
         """The reply."""
+        if is_erased(raw):
+            raise Erased("this reply was erased, so the run cannot be taken up or forked behind it: start a new one")
         return _decoder.decode(raw)
 
     async def perform(self, run: Run, step: Step) -> None:
         """Make the call, again where that may help, and journal the reply."""
         action: CallModel = step.action  # pyright: ignore[reportAssignmentType]  (the table of performers is keyed by kind)
         route, policy = _route(run, action.model)
+        judged = _UNJUDGED
         if run.services.gate.concerns(Kind.MODEL):
-            route = _allowed(run, step, route)
-            if isinstance(route, StepFailed):
-                step.finish(error=route, rule=str(route.data.get("rule", "")))
+            judged = _judged(run, step, route)
+            if judged.denied is not None:
+                step.finish(error=judged.denied, rule=str(judged.denied.data.get("rule", "")))
                 return
+            route = judged.route
         key = None
         if action.cache is not None:
             key = caching.key_of(run, action, route[0])
-            if step.past is None and await _recalled(run, step, route[0], key):
+            if step.past is None and await _recalled(run, step, route[0], key, judged):
                 return
         place, attempt = (0, 1) if step.past is None else await _settle_earlier(run, step, route, policy)
         tries = 0
@@ -80,7 +86,7 @@ class ModelPerformer:
                 if isinstance(bound, StepFailed):
                     step.finish(error=bound, attempt=attempt, rule=str(bound.data.get("rule", "")))
                     return
-                began = await _begin(run, step, model, attempt, charges, bound)
+                began = await _begin(run, step, model, attempt, charges, bound, judged=judged)
                 if began is None:
                     return
                 reply = await self._attempt(run, step, began, model, bound)
@@ -157,20 +163,39 @@ def _following(
     return None
 
 
-def _allowed(run: Run, step: Step, route: tuple[Model, ...]) -> tuple[Model, ...] | StepFailed:
-    """Those of the models that the gate lets this member ask, or why there are none."""
-    denied: StepFailed | None = None
-    allowed: list[Model] = []
+class _Judged:
+    """What the gate says of the models of a call: which may be asked, under which rules, and which may not."""
+
+    __slots__ = ("denied", "refused", "route", "rules")
+
+    def __init__(self) -> None:
+        self.route: tuple[Model, ...] = ()
+        self.rules: dict[str, str] = {}
+        self.refused: tuple[tuple[str, str], ...] = ()
+        self.denied: StepFailed | None = None
+        """Why none may be asked."""
+
+
+_UNJUDGED = _Judged()
+
+
+def _judged(run: Run, step: Step, route: tuple[Model, ...]) -> _Judged:
+    judged = _Judged()
     for model in route:
         verdict = _verdict(run, step, model)
-        if verdict is None:
-            allowed.append(model)
-        elif denied is None:
-            denied = verdict
-    return tuple(allowed) if allowed or denied is None else denied
+        if isinstance(verdict, str):
+            judged.route = (*judged.route, model)
+            judged.rules[model.name] = verdict
+        else:
+            judged.refused = (*judged.refused, (model.name, str(verdict.data.get("rule", ""))))
+            judged.denied = judged.denied or verdict
+    if judged.route:
+        judged.denied = None
+    return judged
 
 
-def _verdict(run: Run, step: Step, model: Model) -> StepFailed | None:
+def _verdict(run: Run, step: Step, model: Model) -> str | StepFailed:
+    """The rule that lets the member ask a model, or why it may not."""
     frame = step.scope.frame
     verdict = run.services.gate.judge(
         Proposal(
@@ -187,12 +212,12 @@ def _verdict(run: Run, step: Step, model: Model) -> StepFailed | None:
         )
     )
     if type(verdict) is Allow:
-        return None
+        return verdict.rule
     if isinstance(verdict, Deny):
         return PermissionDenied(verdict.message, rule=verdict.rule)
     if isinstance(verdict, HoldFor):
         raise ConfigurationError(f"the check {verdict.rule} holds a model call; only tools can be held")
-    return None
+    raise ConfigurationError(f"the check {verdict.rule} rewrites a model call; only calls of tools can be rewritten")
 
 
 # --------------------------------------------------------------------------------------------------------- the attempt
@@ -234,6 +259,7 @@ async def _begin(
     charges: tuple[Charge, ...] = (),
     bound: paying.Bound | None = None,
     *,
+    judged: _Judged = _UNJUDGED,
     durable: bool = True,
 ) -> Began | None:
     """Journal that an attempt begins, with its worst case reserved; None when it must not, and the step is over."""
@@ -250,11 +276,13 @@ async def _begin(
         run.lease.epoch,
         "",
         model.name,
+        judged.rules.get(model.name, ""),
         previous=transcript.previous,
         added=transcript.pending if attempt == 1 else (),
         reserved=None if bound is None else str(dollars(bound.amount.usd)),
         waiting=step.waiting,
         agent=step.scope.frame.subject,
+        refused=judged.refused if attempt == 1 else (),
     )
     if bound is None:
         seq = run.began(began)
@@ -271,12 +299,12 @@ async def _begin(
     return began
 
 
-async def _recalled(run: Run, step: Step, model: Model, key: bytes) -> bool:
+async def _recalled(run: Run, step: Step, model: Model, key: bytes, judged: _Judged) -> bool:
     """Answer from the cache, if it can; journaled as any call, and as a hit."""
     reply = await caching.found(run, key)
     if reply is None:
         return False
-    began = await _begin(run, step, model, 1, durable=False)
+    began = await _begin(run, step, model, 1, judged=judged, durable=False)
     if began is not None:
         reply = with_ids(reply, run.facts.seq + 1)
         emit = emitter(run, step.key, 1)
@@ -330,7 +358,8 @@ def _delay(run: Run, first: float, most: float, tries: int, error: StepFailed) -
 def _settled(run: Run, step: Step, began: Began, model: Model, reply: Reply, key: bytes | None) -> None:
     """Journal a reply, with what it used and cost."""
     action: CallModel = step.action  # pyright: ignore[reportAssignmentType]
-    plain = paying.priced(run, action, model, reply)
+    priced = paying.priced(run, action, model, reply)
+    plain = sealed_reply(run, priced)
     reply = with_ids(plain, run.facts.seq + 1)
     usage = usage_or_none(reply.usage)
     label = step.label
@@ -339,7 +368,7 @@ def _settled(run: Run, step: Step, began: Began, model: Model, reply: Reply, key
     except (TypeError, ValueError, OverflowError):
         reply, key = storable(reply), None
         step.finish(reply, usage=usage, cost=reply.cost, began=began, attempt=began.attempt, label=label)
-    if key is not None and action.cache is not None:
+    if key is not None and action.cache is not None and plain is priced:  # nobody else could open what was sealed
         caching.keep(run, key, plain, action.cache)  # its calls are named anew in each run that it answers
     if run.services.paid is not None and reply.cost is not None:
         run.services.paid(step.scope.frame.subject, reply.cost)

@@ -84,7 +84,7 @@ class RememberPerformer:
             SessionEntry(
                 action.session,
                 run.id,
-                tuple([encode(message) for message in messages]),
+                tuple([run.masked(encode(message)) for message in messages]),
                 run.services.clock.time(),
                 run.label_of(step.label),
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from podium.core.actions import Kind
 from podium.core.codec import encode
 from podium.core.deltas import Delta, TextDelta, ThinkingDelta, ToolCallDelta
 from podium.core.messages import AnyPart, Message, Reply, Text, ToolCall
@@ -53,11 +54,17 @@ def _sound(text: str) -> str:
 
 
 def emitter(run: Run, key: str, attempt: int) -> Emitter | None:
-    """Passes the pieces of a reply to live subscribers; None when there are none."""
+    """Passes the pieces of a reply to live subscribers; None when there are none.
+
+    Where checks judge answers, text is held back: a piece that was shown cannot be withheld any more.
+    """
     if not run.heard:
         return None
+    judged = run.services.gate.concerns(Kind.ANSWER)
 
     def emit(delta: Delta) -> None:
+        if judged and isinstance(delta, TextDelta | ThinkingDelta):
+            return
         if isinstance(delta, TextDelta):
             run.transient(TextDelta(delta.text, key, attempt, delta.offset))
         elif isinstance(delta, ThinkingDelta):

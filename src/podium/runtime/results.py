@@ -16,8 +16,9 @@ from podium.agents.agent import AgentConfig
 from podium.core.codec import decode
 from podium.core.conversation import Conversation
 from podium.core.errors import Failure, RunFailed
+from podium.core.labels import TRUSTED, Integrity, Label
 from podium.core.messages import Message, system
-from podium.core.records import Began, Record, Status, decode_frame
+from podium.core.records import Began, Hold, Record, Started, Status, decode_frame
 from podium.core.state import Facts, History, StepState, fold
 from podium.core.usage import Usage
 
@@ -29,7 +30,7 @@ class Pending(msgspec.Struct, frozen=True):
 
     request: str
     why: str
-    """`ask`, `approval`, `in_doubt`, `signal`, `sleep` or `child`."""
+    """`ask`, `approval`, `review`, `in_doubt`, `signal`, `sleep` or `child`."""
     prompt: str
     key: str
     tool: str = ""
@@ -38,6 +39,28 @@ class Pending(msgspec.Struct, frozen=True):
     roles: tuple[str, ...] = ()
     due: float | None = None
     """Epoch seconds at which the wait ends by itself."""
+    run: str = ""
+    member: str = ""
+    """The run's outermost member."""
+    agent: str = ""
+    """Who wants the call, or asks."""
+    rule: str = ""
+    """The rule of the gate that held the call."""
+    since: float = 0.0
+    """Epoch seconds at which it began to wait."""
+    untrusted: bool = False
+    """Whether the agent had seen untrusted text when it asked for the call."""
+    sources: tuple[str, ...] = ()
+    """Where that text came from, e.g. `tool:fetch`."""
+    kinds: tuple[str, ...] = ()
+    """Kinds of sensitive data it had seen."""
+    principal: str = ""
+    """Who is behind the run."""
+    apart: bool = False
+    """Whether that principal may not approve this."""
+    output: Any = None
+    """The answer that a review is about, redacted."""
+    confidence: float | None = None
 
 
 class StepView(msgspec.Struct, frozen=True):
@@ -65,17 +88,39 @@ class StepView(msgspec.Struct, frozen=True):
 
 def pending_of(history: History) -> tuple[Pending, ...]:
     """What a run waits for, in the order it began to."""
-    found: list[Pending] = []
-    for step, hold in history.pending():
-        detail = decode(hold.detail)
-        tool, args = "", None
-        if isinstance(detail, dict):
-            named = cast("dict[str, Any]", detail)
-            tool, args = str(named.get("tool", "")), named.get("args")
-        found.append(
-            Pending(hold.request, hold.why, hold.prompt, step.key, tool, args, hold.choices, hold.roles, hold.due)
-        )
-    return tuple(found)
+    return tuple([_pending(step, hold, history.facts.started) for step, hold in history.pending()])
+
+
+def _pending(step: StepState, hold: Hold, started: Started | None) -> Pending:
+    detail = decode(hold.detail)
+    shown = cast("dict[str, Any]", detail) if isinstance(detail, dict) else {}
+    label = msgspec.convert(shown["label"], Label) if shown.get("label") else TRUSTED
+    began, held = step.began, step.held
+    at_gate = held is not None and held.hold.request == hold.request
+    record = held if at_gate else began
+    return Pending(
+        hold.request,
+        hold.why,
+        hold.prompt,
+        step.key,
+        str(shown.get("tool", "")),
+        shown.get("args"),
+        hold.choices,
+        hold.roles,
+        hold.due,
+        run="" if started is None else started.run,
+        member="" if started is None else started.member,
+        agent=str(shown.get("agent", "")) or ("" if began is None else began.agent),
+        rule=held.rule if held is not None and at_gate else "",
+        since=0.0 if record is None else record.at,
+        untrusted=label.integrity is Integrity.UNTRUSTED,
+        sources=tuple(sorted(label.sources)),
+        kinds=tuple(sorted(label.kinds)),
+        principal="" if started is None else started.principal.id,
+        apart=hold.apart,
+        output=shown.get("output"),
+        confidence=shown.get("confidence"),
+    )
 
 
 def view_of(step: StepState, history: History) -> StepView:

@@ -33,17 +33,20 @@ from podium.core.records import (
     Retried,
     Signalled,
     Started,
+    decode_frame,
     frame,
 )
 from podium.core.state import History
 from podium.core.usage import Usage
 from podium.ports import Blob, Lease, Settlement, Writer
 
+from .carrying import entries, owner, received
 from .pump import Pump
 from .replay import Replay
 from .reserving import Paid
 from .scope import Frame
 from .services import Services
+from .slots import Slots
 
 
 class Listener(Protocol):
@@ -105,6 +108,7 @@ class Run:
         "_events",
         "_frames",
         "_listeners",
+        "_mask",
         "_seen_activity",
         "_watch",
         "_watched",
@@ -142,10 +146,12 @@ class Run:
         "session",
         "settling",
         "signals",
+        "slots",
         "started",
         "tasks",
         "upgrade",
         "waits",
+        "whose",
         "writer",
     )
 
@@ -177,6 +183,8 @@ class Run:
         self.label: Label = started.label or TRUSTED
         """What the run's output carries; known when the member has returned."""
         self.principal: Principal = started.principal
+        self.whose = owner(self.principal)
+        """Whose secrets those of this run are."""
         self.session = started.session
         self.billed = started.session or started.billed
         """The session that costs belong to: the run's own, or that of the run above it."""
@@ -195,6 +203,8 @@ class Run:
         self.mail = dict.fromkeys(history.mail)
         self.fork_cut = started.effects == "hold"
         self.waits: dict[str, Wait] = {}
+        self.slots = Slots(services.limits.tools_at_once)
+        """Places for calls of tools."""
         self.active = 0
         """Steps at work, Calls aside, that are not durable waits."""
         self.breath = 0
@@ -225,17 +235,19 @@ class Run:
         self.attached: dict[str, None] = {}
         self.writer: Writer = services.store.writer(lease, self.facts.seq, self._committed)
         self._append = self.writer.append
+        self._mask = services.vault.mask
 
     # ------------------------------------------------------------------------------------------------------ journal
 
     def _write(self, record: Record) -> int:
         """Append a record whose facts were folded already; its number."""
-        data = _encode(record)
+        plain = _encode(record)
+        data = self._mask(plain)
         self._append(data)
         self._written.append(data)
         seq = self.facts.seq
         if self._listeners:
-            self._events.append((seq, record))
+            self._events.append((seq, record if data is plain else decode_frame(frame([data]))[0]))
         return seq
 
     @property
@@ -253,11 +265,11 @@ class Run:
         self.facts.began(record)
         return self._write(record)
 
-    def held(self, record: Held) -> None:
-        """Journal a `Held`."""
+    def held(self, record: Held, began: Began | None = None) -> None:
+        """Journal a `Held`, about the attempt that `began` if there is one."""
         if self.closed:
             raise self._unloaded()
-        self.facts.held(record)
+        self.facts.held(record, began)
         self._write(record)
 
     def retried(self, record: Retried, began: Began | None) -> None:
@@ -273,7 +285,7 @@ class Run:
         """Journal an `Ended`; its number."""
         if self.closed:
             raise self._unloaded()
-        if began is not None and began.reserved is not None:
+        if began is not None and began.reserved is not None and not record.cached:
             self.settle(began, _amount(began, record.cost, record.usage))
         self.facts.ended(record, began)
         return self._write(record)
@@ -289,9 +301,13 @@ class Run:
         self.facts.other(record)
         return self._write(record)
 
+    def masked(self, data: bytes) -> bytes:
+        """Encoded data that is written beside the records, without known secrets; itself if it has none."""
+        return self._mask(data)
+
     def packed(self, value: Any) -> tuple[msgspec.Raw, str]:
         """An encoded value, in place or as the address of a blob stored with the record."""
-        data = encode(value)
+        data = self._mask(encode(value))
         if len(data) <= self.limits.blob:
             return msgspec.Raw(data), ""
         address = content_digest(data)
@@ -300,13 +316,13 @@ class Run:
 
     def fresh(self, value: Any) -> msgspec.Raw:
         """A value that went into a blob, encoded as a reader of that blob will find it."""
-        return msgspec.Raw(encode(value))
+        return msgspec.Raw(self._mask(encode(value)))
 
     def reserve(self, paid: Paid) -> int:
         """Journal a `Began` that depends on its reservation; the number of whatever will be written."""
         if self.closed:
             raise self._unloaded()
-        data = _encode(paid.began)
+        data = self._mask(_encode(paid.began))
         self._append(data, paid)
         self._written.append(data)
         self.facts.seq += 1
@@ -333,7 +349,7 @@ class Run:
             raise
         finally:
             if self.writer.failed is None:
-                self._written[slot] = _encode(paid.record)
+                self._written[slot] = self._mask(_encode(paid.record))
                 self._fold(paid, seq)
         if paid.refusal is None:
             step.leave()
@@ -502,9 +518,12 @@ class Run:
                 self.writer.attach(mail.id)
                 continue
             self.mail[mail.id] = None
-            record = Signalled(
-                mail.id, mail.kind, mail.request, self.services.clock.time(), msgspec.Raw(mail.data), mail.by
-            )
+            data, tokens = received(self.services.vault, mail, self.whose)
+            for entry in entries(
+                self.services.vault, self.whose, tokens, self.services.clock.time(), self.limits.cache
+            ):
+                self.writer.attach(entry)
+            record = Signalled(mail.id, mail.kind, mail.request, self.services.clock.time(), msgspec.Raw(data), mail.by)
             seq = self.note(record)
             self.writer.attach(mail.id)
             self._arrived(record, seq)

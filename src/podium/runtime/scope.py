@@ -13,6 +13,7 @@ from typing import Any
 from podium.core import keys
 from podium.core.labels import TRUSTED, Label
 from podium.core.transcript import Transcript
+from podium.ports import Check
 
 _segments: dict[str, str] = {}
 _SEGMENTS_KEPT = 4096
@@ -31,7 +32,18 @@ def _segment(name: str) -> str:
 class Frame:
     """What the scopes of one Call share."""
 
-    __slots__ = ("_joined", "_seen", "cleaning", "deadline", "grants", "label", "pinned", "subject", "talk")
+    __slots__ = (
+        "_joined",
+        "_seen",
+        "approvals",
+        "cleaning",
+        "deadline",
+        "grants",
+        "label",
+        "pinned",
+        "subject",
+        "talk",
+    )
 
     def __init__(
         self,
@@ -41,9 +53,12 @@ class Frame:
         label: Label = TRUSTED,
         pinned: bytes | None = None,
         deadline: float | None = None,
+        approvals: tuple[Check, ...] = (),
     ) -> None:
         self.subject = subject
         """Name of the member that speaks."""
+        self.approvals = approvals
+        """What it holds its own calls for."""
         self.grants = grants
         self.label = label
         self.pinned = pinned

@@ -13,6 +13,8 @@ from podium.core.choices import Choice
 from podium.core.prices import Price
 from podium.ports import Clock, Gate, Member, Model, RunRow, Store, Tool
 
+from .vault import Vault
+
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Times and sizes of the runtime. Seconds, bytes."""
@@ -37,7 +39,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     poll: float = 0.5
     """How often another process's mail and wake-ups are looked for."""
     cache: int = 64 * 1024 * 1024
-    """What all cached replies together may have."""
+    """What all cached replies and results together may have."""
+    tools_at_once: int = 16
+    """How many tools of one run are called at once; further calls wait their turn."""
 
 
 class Prices(Protocol):
@@ -64,6 +68,18 @@ class Budgets(Protocol):
         self, own: tuple[Charge, ...], *, agent: str, session: str, tenant: str, at: float
     ) -> tuple[Charge, ...]:
         """All charges in force for a call, those of the run (`own`) among them, in the order of their accounts."""
+        ...
+
+
+class Tools(Protocol):
+    """The tools that can be found by name."""
+
+    def get(self, name: str, version: str | None = None) -> Tool | None:
+        """A tool in the version asked for, or in the one that its name alone means; None when there is none."""
+        ...
+
+    def called(self, tool: Tool) -> None:
+        """Called when a tool is about to be executed, wherever it is from."""
         ...
 
 
@@ -110,8 +126,8 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     """Who we are in leases."""
     model: Callable[[str], Model]
     """Model by name."""
-    tools: Mapping[str, Tool]
-    """Tools that plain members may name."""
+    tools: Tools
+    """Tools that plain members may name, and the versions with which interrupted calls began."""
     limits: Limits = Limits()
     retry: Retry = Retry()
     random: Callable[[], float]
@@ -122,6 +138,8 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     dump: Callable[[Any], Any]
     """Any value to plain data. Raises when it cannot be."""
     prices: Prices
+    vault: Vault
+    """What keeps secrets out of records."""
     budgets: Budgets | None = None
     """Budgets wider than a run; None when there are none."""
     rates: Rates | None = None
@@ -130,5 +148,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     """The model chosen for an agent in place of its own, by the agent's name."""
     alert: Callable[[Crossing], None] = lambda _: None
     """Called when a budget is nearly used up."""
+    apart: bool = False
+    """Whether nobody may approve what a run of their own waits for."""
     paid: Callable[[str, str], None] | None = None
     """Called with agent and cost (US dollars) for every paid call, when it is journaled."""

@@ -413,7 +413,8 @@ class Step:
     def retried(self, record: Retried) -> None:
         """Journal that the attempt under way failed, and is followed by another."""
         began, self.attempt = self.attempt, None
-        self.run.retried(record, began)
+        clean = self.run.services.vault.clean(record.error)
+        self.run.retried(record if clean is record.error else msgspec.structs.replace(record, error=clean), began)
 
     def finish(
         self,
@@ -441,7 +442,7 @@ class Step:
         if outcome is None:
             outcome = Outcome.OK if error is None else Outcome.ERROR
         at = run.services.clock.time()
-        failure = None if error is None else error.failure
+        failure = None if error is None else run.services.vault.clean(error.failure)
         stored = None if label is TRUSTED else run.label_of(label)
         if began is None:
             action = self.action
@@ -465,7 +466,7 @@ class Step:
                 rule,
             )
         else:
-            record = Ended(self.key, at, outcome, raw, failure, usage, cost, stored, attempt, cached, blob)
+            record = Ended(self.key, at, outcome, raw, failure, usage, cost, stored, attempt, cached, blob, rule=rule)
         self.order = run.ended(record, began)
         if sync:
             self.ready = False

@@ -15,7 +15,6 @@ import msgspec
 from podium.core.actions import CallTool, Kind
 from podium.core.budgets import Amount
 from podium.core.codec import decode, digest_of, encode
-from podium.core.deltas import Progress
 from podium.core.errors import (
     Aborted,
     NotDone,
@@ -26,31 +25,51 @@ from podium.core.errors import (
     ToolTimeoutError,
     ToolValidationError,
 )
+from podium.core.labels import Label
 from podium.core.money import pico
 from podium.core.records import NIL, Began, Outcome, Retried, Signalled
 from podium.core.redaction import redact
-from podium.ports import Allow, Deny, HoldFor, Proposal, Rewrite, Tool, ToolContext
+from podium.ports import Allow, Deny, HoldFor, Proposal, Rewrite, Tool
 
-from . import paying
+from . import approving, paying, tool_cache
 from .bounded import Blocked, Expired, at_once, bounded, rest
 from .holds import hold_for
+from .invoking import begun_with, changed, context_of, idempotency_key, in_thread
 from .run import Run, as_step_error
+from .sealing import discreet, echoed, fetched, opened, seal
 from .step import Step
 
 MOST_REWRITES = 3
+RECONCILED = "act-once:reconciled"
+"""The rule of an outcome that a tool's `reconcile` told."""
+MOST_ASKED = 300.0
+"""Seconds a tool's failure may ask to wait before another attempt."""
 _NOTHING: frozenset[str] = frozenset()
-MOST_KEY = 200
 _FREE = frozenset({"", "0"})
 
 
 class _Cleared:
-    """A call the gate let pass: the arguments to use, and the rule that allowed it."""
+    """A call the gate let pass: the arguments to use, the rule that allowed it, and those that changed them."""
 
-    __slots__ = ("args", "rule")
+    __slots__ = ("_shown", "args", "rewritten", "rule")
 
-    def __init__(self, args: dict[str, Any], rule: str) -> None:
+    def __init__(self, args: dict[str, Any], rule: str, rewritten: tuple[str, ...] = ()) -> None:
         self.args = args
         self.rule = rule
+        self.rewritten = rewritten
+        self._shown: dict[str, Any] | None = None
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """The arguments without secrets."""
+        if self._shown is None:
+            self._shown = redact(self.args)
+        return cast("dict[str, Any]", self._shown)
+
+    @property
+    def hides(self) -> bool:
+        """Whether they hold secrets, which the tool may repeat in what it returns or raises."""
+        return self.shown is not self.args
 
 
 class ToolPerformer:
@@ -75,55 +94,78 @@ class ToolPerformer:
         action: CallTool = step.action  # pyright: ignore[reportAssignmentType]  (the table of performers is keyed by kind)
         tool: Tool | None = action.tool if action.tool is not None else run.services.tools.get(action.name)
         past = step.past
-        if past is not None and past.began is not None and tool is not None:
-            # It passed the gate and began. What was allowed then was these arguments, after any edit.
-            await self._after_crash(run, step, tool, past.began)
-            return
+        if past is not None and past.began is not None:
+            tool = begun_with(run, tool, past.began)
+            if tool is not None:
+                # It passed the gate and began. What was allowed then was these arguments, after any edit.
+                await self._after_crash(run, step, tool, past.began)
+                return
+            _lost(run, step, past.began, "the process ended while it ran, and the tool is not known any more", None)
         cleared = _at_once(run, step, action, tool)
         if cleared is None:
             cleared = await _clear(run, step, action, tool)
         if isinstance(cleared, StepFailed):
-            step.finish(error=cleared, rule=str(cleared.data.get("rule", "")))
-        elif tool is not None:
-            await self._attempts(run, step, tool, cleared, 1)
+            step.finish(error=discreet(run, action.args, cleared), rule=str(cleared.data.get("rule", "")))
+            return
+        if tool is None:
+            return
+        key = None
+        if tool.cache is not None:
+            key = tool_cache.key_of(run, tool, cleared.args)
+            kept = None if key is None else await tool_cache.found(run, key)
+            if kept is not None:
+                _reuse(run, step, tool, cleared, kept)
+                return
+        await self._attempts(run, step, tool, cleared, 1, key)
 
-    async def _attempts(self, run: Run, step: Step, tool: Tool, cleared: _Cleared, attempt: int) -> None:
+    async def _attempts(
+        self, run: Run, step: Step, tool: Tool, cleared: _Cleared, attempt: int, key: bytes | None = None
+    ) -> None:
+        """Call the tool until it is over. `key` is where its result is kept for equal calls."""
         action: CallTool = step.action  # pyright: ignore[reportAssignmentType]
         effect = tool.effect
         timeout = action.timeout or tool.timeout or run.limits.tool_timeout
+        run.services.tools.called(tool)
+        slots = run.slots
         while True:
-            began = _begun(run, step, tool, cleared, attempt)
-            if tool.cost in _FREE:
-                run.began(began)
-                step.attempt = began
-            else:
-                paid = await _paid(run, step, tool, began)
-                if paid is None:
-                    return
-                began = paid
-            barrier = None if effect == "read" else run.writer.barrier(sync=effect == "write")
-            if barrier is not None:
-                await step.durable(barrier)
-                run.check()
-            context = _context(run, step, attempt)
+            if not slots.take():
+                await _turn(run, step)
             try:
-                if tool.blocking:
-                    value = await _blocking(run, tool, cleared.args, context, timeout)
+                began = _begun(run, step, tool, cleared, attempt)
+                if tool.cost in _FREE:
+                    run.began(began)
+                    step.attempt = began
                 else:
-                    value = at_once(tool.invoke(cleared.args, context))
-                    if type(value) is Blocked:
-                        value = await rest(value, timeout, run.services.clock)
-            except asyncio.CancelledError:
-                if not run.closed:
-                    step.cancelled()
-                raise
-            except Exception as error:  # noqa: BLE001  (no exception of a tool may break a run, whatever its class)
-                raised = error
-            else:
-                _end(run, step, tool, began, value)
-                if effect == "write":
-                    await _synced(run)
-                return
+                    paid = await _paid(run, step, tool, began)
+                    if paid is None:
+                        return
+                    began = paid
+                barrier = None if effect == "read" else run.writer.barrier(sync=effect == "write")
+                if barrier is not None:
+                    await step.durable(barrier)
+                    run.check()
+                context = context_of(run, step, attempt)
+                try:
+                    if tool.blocking:
+                        value = await in_thread(run, tool, cleared.args, context, timeout)
+                    else:
+                        value = at_once(tool.invoke(cleared.args, context))
+                        if type(value) is Blocked:
+                            value = await rest(value, timeout, run.services.clock)
+                except asyncio.CancelledError:
+                    if not run.closed:
+                        step.cancelled()
+                    raise
+                except Exception as error:  # noqa: BLE001  (no exception of a tool may break a run, whatever its class)
+                    raised = error
+                else:
+                    _end(run, step, tool, began, _told(run, cleared, value), key=key)
+                    if effect == "write":
+                        await _synced(run)
+                    return
+            finally:
+                # Not held while it is decided how to go on: a person, or a pause, would keep other calls waiting.
+                slots.leave()
             if not await self._failed(run, step, tool, cleared, began, raised, timeout):
                 return
             attempt += 1
@@ -140,6 +182,8 @@ class ToolPerformer:
     ) -> bool:
         """Deal with what an attempt raised; True when another attempt is to follow."""
         write = tool.effect == "write"
+        if cleared.hides and not isinstance(raised, Expired):
+            raised = discreet(run, cleared.args, as_step_error(raised, ToolError))
         if isinstance(raised, NotDone):
             error: StepFailed = raised
         elif isinstance(raised, ToolValidationError):
@@ -154,7 +198,9 @@ class ToolPerformer:
             error = as_step_error(raised, ToolError)
             if write:
                 return await self._settle(run, step, tool, cleared, began, f"{tool.name} raised {error}")
-        if await self._again(run, step, tool, began, error):
+        # What a tool says itself is certain; what merely happened to it (a lost connection, a bug) may pass.
+        certain = isinstance(raised, StepFailed) and not (raised.transient or isinstance(raised, NotDone))
+        if not certain and await self._again(run, step, tool, began, error):
             return True
         await _finish(run, step, tool, began, error=error)
         return False
@@ -165,6 +211,9 @@ class ToolPerformer:
         if not known or isinstance(error, ToolValidationError) or began.attempt > tool.retries:
             return False
         delay = min(30.0, 0.2 * 2 ** (began.attempt - 1)) * (0.5 + 0.5 * run.services.random())
+        asked = error.data.get("retry_after")  # seconds, as the service behind the tool said
+        if isinstance(asked, int | float):
+            delay = max(delay, min(float(asked), MOST_ASKED))
         now = run.services.clock.time()
         step.retried(Retried(step.key, began.attempt, now, now + delay, error.failure, _cost(tool, error)))
         await run.services.clock.sleep(delay)
@@ -173,15 +222,29 @@ class ToolPerformer:
     # --------------------------------------------------------------------------------------------------- in doubt
 
     async def _after_crash(self, run: Run, step: Step, tool: Tool, began: Began) -> None:
-        cleared = _Cleared(_began_with(run, step, tool), began.rule)
+        action: CallTool = step.action  # pyright: ignore[reportAssignmentType]
+        lost: ToolValidationError | None = None
+        try:
+            args = await approving.begun_args(run, step, tool, await fetched(run, action.args))
+        except ToolValidationError as error:
+            # A secret among them was forgotten: what happened can be settled, not repeated.
+            args, lost = action.args, error
+        cleared = _Cleared(args, began.rule)
         past = step.past
+        why = "the process ended while it ran"
+        other = changed(run, tool, began)
         if past is not None and past.retried is not None and past.retried.attempt == began.attempt:
-            await self._attempts(run, step, tool, cleared, began.attempt + 1)
+            again = True
+        elif other:
+            again = await self._ask(run, step, tool, cleared, began, f"{why}, and {other}")
         elif began.effect == "write":
-            if await self._settle(run, step, tool, cleared, began, "the process ended while it ran"):
-                await self._attempts(run, step, tool, cleared, began.attempt + 1)
+            again = await self._settle(run, step, tool, cleared, began, why)
         else:
-            _lost(run, step, began, "the process ended while it ran", None)
+            _lost(run, step, began, why, None)
+            again = True
+        if again and lost is not None:
+            step.finish(error=lost, attempt=began.attempt + 1)
+        elif again:
             await self._attempts(run, step, tool, cleared, began.attempt + 1)
 
     async def _settle(self, run: Run, step: Step, tool: Tool, cleared: _Cleared, began: Began, why: str) -> bool:
@@ -198,9 +261,10 @@ class ToolPerformer:
                 step.retried(Retried(step.key, began.attempt, now, now, error.failure))
                 return True
             except Exception as error:  # noqa: BLE001  (a reconcile that fails has settled nothing; a person must)
-                why = f"{why}, and its reconcile failed ({as_step_error(error, ToolError)})"
+                failed = discreet(run, cleared.args, as_step_error(error, ToolError))
+                why = f"{why}, and its reconcile failed ({failed})"
             else:
-                await _finish(run, step, tool, began, value)
+                await _finish(run, step, tool, began, _told(run, cleared, value), rule=RECONCILED)
                 return False
         return await self._ask(run, step, tool, cleared, began, why)
 
@@ -215,7 +279,7 @@ class ToolPerformer:
             choices=("happened", "not_happened", "abort"),
             detail={
                 "tool": tool.name,
-                "args": redact(cleared.args),
+                "args": cleared.shown,
                 "idempotency_key": idempotency_key(run.id, step.key),
             },
         )
@@ -254,10 +318,10 @@ def _lost(run: Run, step: Step, began: Began, why: str, cost: str | None) -> Non
 
 def _at_once(run: Run, step: Step, action: CallTool, tool: Tool | None) -> _Cleared | StepFailed | None:
     """The common case, without a coroutine: no caution, no rewrite and no hold. None when it takes more."""
-    if tool is None or action.invalid is not None or (tool.effect != "read" and _caution(run, tool, step) is not None):
+    if tool is None or action.invalid is not None or (tool.effect != "read" and (run.facts.doubts or run.fork_cut)):
         return None
     try:
-        args = tool.resolve(action.args)
+        args = tool.resolve(opened(run, action.args))
     except ToolValidationError:
         return None
     verdict = run.services.gate.judge(_proposal(run, step, action, tool, args, _NOTHING))
@@ -269,15 +333,17 @@ async def _clear(run: Run, step: Step, action: CallTool, tool: Tool | None) -> _
     if action.invalid is not None:
         return ToolValidationError(f"the arguments of {action.name} cannot be read: {action.invalid}")
     args = action.args
-    rewrites = 0
-    approved = _NOTHING
-    caution = None if tool is None or tool.effect == "read" else _caution(run, tool, step)
+    rewrites: tuple[str, ...] = ()
+    approved: frozenset[str] = _NOTHING
+    caution: HoldFor | None = None
+    used: set[bytes] = set()
     while True:
         if tool is not None:
             try:
-                args = tool.resolve(args)
+                args = tool.resolve(await fetched(run, args))
             except ToolValidationError as error:
                 return error
+            caution = None if tool.effect == "read" else approving.caution(run, tool, step, args)
         verdict: Any = None
         if caution is not None and caution.rule not in approved:
             verdict = caution
@@ -286,60 +352,50 @@ async def _clear(run: Run, step: Step, action: CallTool, tool: Tool | None) -> _
         if type(verdict) is Allow:
             if tool is None:
                 return ToolValidationError(f"there is no tool named {action.name!r}")
-            return _Cleared(args, verdict.rule)
+            return _Cleared(args, verdict.rule, rewrites)
         if isinstance(verdict, Deny):
             return PermissionDenied(verdict.message, rule=verdict.rule)
         if isinstance(verdict, Rewrite):
-            rewrites += 1
-            if rewrites > MOST_REWRITES:
+            rewrites = (*rewrites, verdict.rule)
+            if len(rewrites) > MOST_REWRITES:
                 return PermissionDenied(f"the gate keeps rewriting {action.name}", rule=verdict.rule)
             args = verdict.args
+            approved = _NOTHING  # What was approved was another call.
             continue
-        decided = await _approval(run, step, action, args, verdict)
+        hold: HoldFor = verdict
+        decided = await _approval(run, step, approving.binding(run, step, tool, args, hold, used), args, hold)
         if isinstance(decided, StepFailed):
             return decided
-        approved |= {verdict.rule}
-        if decided is not None:
-            args = decided
+        if decided is None or decided == args:
+            approved |= {hold.rule}
+        else:
+            # Whoever changed the call has approved what it is now; those who decided before have not.
+            args, approved = decided, frozenset((hold.rule,))
 
 
 async def _approval(
-    run: Run, step: Step, action: CallTool, args: dict[str, Any], hold: HoldFor
+    run: Run, step: Step, binding: bytes, args: dict[str, Any], hold: HoldFor
 ) -> dict[str, Any] | StepFailed | None:
     """Wait for a person's word on this exact call: edited arguments, None for "as it is", or the refusal."""
-    binding = encode((action.name, args, step.label, run.id, run.services.gate.version, hold.rule))
     decision = await hold_for(
         run,
         step,
         why="approval",
         prompt=hold.prompt,
-        binding=digest_of(binding),
+        binding=binding,
         rule=hold.rule,
         choices=("approve", "edit", "reject"),
         roles=hold.roles,
         expires=hold.expires,
-        detail={"tool": action.name, "args": redact(args)},
+        detail=approving.detail(step, args),
+        apart=not hold.self_approval,
     )
     if decision is None:
-        return Rejected(f"nobody approved {action.name} in time", rule=hold.rule)
-    answer = _data(decision)
+        return Rejected(f"nobody approved {step.action.name} in time", rule=hold.rule, expired=True)
     if decision.kind == "approve":
-        edited = answer.get("args")
-        return cast("dict[str, Any]", edited) if isinstance(edited, dict) else None
-    message = answer.get("message") or "no reason was given"
-    return Rejected(f"{decision.by.id} refused {action.name}: {message}", rule=hold.rule, by=decision.by.id)
-
-
-def _caution(run: Run, tool: Tool, step: Step) -> HoldFor | None:
-    """Holds that no gate may leave out: they keep "act once" true."""
-    if (tool.name, step.digest) in run.facts.doubts:
-        return HoldFor(
-            "act-once:repeat",
-            f"{tool.name} was called with these arguments before, and nobody knows whether it happened. Call it again?",
-        )
-    if run.fork_cut:
-        return HoldFor("act-once:fork", f"this run is a fork: let {tool.name} act on the world?")
-    return None
+        return approving.edited(decision, args)
+    message = _data(decision).get("message") or "no reason was given"
+    return Rejected(f"{decision.by.id} refused {step.action.name}: {message}", rule=hold.rule, by=decision.by.id)
 
 
 def _proposal(
@@ -359,6 +415,7 @@ def _proposal(
         step.key,
         run.id,
         approved,
+        frame.approvals,
     )
 
 
@@ -368,26 +425,6 @@ def _data(decision: Signalled | None) -> dict[str, Any]:
 
 
 # ---------------------------------------------------------------------------------------------------------- the call
-
-
-def idempotency_key(run_id: str, key: str) -> str:
-    """The key a tool passes on: the same for every attempt of a step, another for every other step and fork."""
-    whole = f"{run_id}:{key}"
-    return whole if len(whole) <= MOST_KEY else f"{run_id}:{digest_of(key).hex()}"
-
-
-def _context(run: Run, step: Step, attempt: int) -> ToolContext:
-    frame = step.scope.frame
-    return ToolContext(
-        run_id=run.id,
-        key=step.key,
-        agent=frame.subject,
-        attempt=attempt,
-        deadline=frame.deadline,
-        idempotency_key=idempotency_key(run.id, step.key),
-        deps=run.deps,
-        report=_reporter(run, step.key) if run.heard else None,
-    )
 
 
 async def _paid(run: Run, step: Step, tool: Tool, began: Began) -> Began | None:
@@ -414,44 +451,85 @@ def _begun(run: Run, step: Step, tool: Tool, cleared: _Cleared, attempt: int) ->
         tool.effect,
         tool.version,
         cleared.rule,
-        msgspec.Raw(encode(redact(cleared.args))) if cleared.args else NIL,
+        msgspec.Raw(encode(cleared.shown)) if cleared.args else NIL,
         waiting=step.waiting,
         agent=step.scope.frame.subject,
+        rewritten=cleared.rewritten,
     )
 
 
-def _began_with(run: Run, step: Step, tool: Tool) -> dict[str, Any]:
-    """The arguments a begun step was called with: those asked for, or those a person put in their place."""
-    action = cast("CallTool", step.action)
-    args = action.args
-    past = step.past
-    if past is not None and past.held is not None and past.held.hold.why == "approval":
-        decision = run.decisions.get(past.held.hold.request)
-        edited = _data(decision).get("args")
-        if isinstance(edited, dict):
-            args = cast("dict[str, Any]", edited)
-    return tool.resolve(args)
-
-
 async def _finish(
-    run: Run, step: Step, tool: Tool, began: Began, value: Any = None, *, error: StepFailed | None = None
+    run: Run,
+    step: Step,
+    tool: Tool,
+    began: Began,
+    value: Any = None,
+    *,
+    error: StepFailed | None = None,
+    rule: str = "",
 ) -> None:
     """Journal the outcome; that of a write is synced before the member learns of it."""
-    _end(run, step, tool, began, value, error)
+    _end(run, step, tool, began, value, error, rule=rule)
     if tool.effect == "write":
         await _synced(run)
 
 
-def _end(run: Run, step: Step, tool: Tool, began: Began, value: Any = None, error: StepFailed | None = None) -> None:
+async def _turn(run: Run, step: Step) -> None:
+    """Stand in line for a slot. When its turn comes, the run may be ending, or its lease over: it never begins."""
+    await run.slots.wait()
+    try:
+        run.refuse(step.scope.frame)
+        run.check()
+    except BaseException as error:
+        run.slots.leave()
+        if isinstance(error, StepFailed):
+            raise asyncio.CancelledError from None
+        raise
+
+
+def _reuse(run: Run, step: Step, tool: Tool, cleared: _Cleared, kept: tool_cache.Kept) -> None:
+    """Journal a call that the cache answers: it costs nothing, and says what it would have."""
+    began = _begun(run, step, tool, cleared, 1)
+    if tool.cost not in _FREE:
+        began = msgspec.structs.replace(began, reserved=tool.cost)
+    run.began(began)
+    step.finish(kept.value, began=began, label=_label(step, tool).join(kept.label), cached=True)
+
+
+def _told(run: Run, cleared: _Cleared, value: Any) -> Any:
+    """What a tool returned, without the secrets it was given."""
+    return echoed(run, cleared.args, value) if cleared.hides else value
+
+
+def _label(step: Step, tool: Tool) -> Label:
+    """What a result of the tool carries, for a caller that has seen what this one has."""
+    return step.scope.frame.joined(step.label, tool.label)
+
+
+def _end(
+    run: Run,
+    step: Step,
+    tool: Tool,
+    began: Began,
+    value: Any = None,
+    error: StepFailed | None = None,
+    key: bytes | None = None,
+    rule: str = "",
+) -> None:
+    """Journal the outcome, and keep a result under its key for equal calls."""
     cost = _cost(tool, error)
+    label = _label(step, tool)
     step.finish(
-        value,
+        value if value is None else seal(run, value),
         error=error,
         began=began,
         cost=cost,
-        label=step.scope.frame.joined(step.label, tool.label),
+        label=label,
+        rule=rule,
         sync=tool.effect == "write",
     )
+    if key is not None:
+        tool_cache.keep(run, tool, key, value, label)
     if run.services.paid is not None and cost != "0":
         run.services.paid(step.scope.frame.subject, cost)
 
@@ -460,33 +538,3 @@ async def _synced(run: Run) -> None:
     barrier = run.writer.barrier(sync=True)
     if barrier is not None:
         await barrier
-
-
-async def _blocking(run: Run, tool: Tool, args: dict[str, Any], context: ToolContext, timeout: float) -> Any:
-    """Run a tool that works in a thread. It cannot be interrupted: it is told, and given a grace period."""
-    working = run.loop.create_task(cast("Any", tool.invoke(args, context)))
-    try:
-        return await bounded(asyncio.shield(working), timeout, run.services.clock)
-    except (Expired, asyncio.CancelledError):
-        context.cancel()
-        done, _ = await asyncio.wait({working}, timeout=run.limits.grace)
-        if done and not working.cancelled() and working.exception() is None:
-            # It finished after all, so its outcome is known; only a cancelled branch has no use for it.
-            if asyncio.current_task() is not None and cast("Any", asyncio.current_task()).cancelling():
-                raise
-            return working.result()
-        working.add_done_callback(_retrieve)
-        raise
-
-
-def _retrieve(task: asyncio.Task[Any]) -> None:
-    """Look at an abandoned tool's error, so that the loop does not complain that nobody did."""
-    if not task.cancelled():
-        task.exception()
-
-
-def _reporter(run: Run, key: str) -> Any:
-    def report(message: str, fraction: float | None) -> None:
-        run.loop.call_soon_threadsafe(run.transient, Progress(key, message, fraction))
-
-    return report

@@ -80,28 +80,32 @@ class AskPerformer(_Plain):
     """Asks a person."""
 
     def digest(self, run: Run, action: Ask) -> bytes:
-        """The question and its choices."""
-        return digest_of((action.question, action.choices))
+        """The question and its choices; of a review, also the result that it is about."""
+        asked = (action.question, action.choices)
+        return digest_of(asked if action.detail is None else (*asked, action.why, action.detail))
 
     async def perform(self, run: Run, step: Step) -> None:
         """Wait for the answer."""
         action = cast("Ask", step.action)
         hold = Hold(
             request_id(run, step, step.digest),
-            "ask",
+            action.why,
             action.question,
             _due(run, action.expires),
             action.choices,
             action.roles,
             step.digest,
+            NIL if action.detail is None else msgspec.Raw(encode(action.detail)),
+            action.apart or (action.why == "review" and run.services.apart),
         )
         began = _begin(run, step, hold)
         decision = await _waited(run, began)
         if decision is None:
-            step.finish(error=Rejected(f"nobody answered in time: {action.question}"), began=began)
+            step.finish(error=Rejected(f"nobody answered in time: {action.question}", expired=True), began=began)
         elif decision.kind == "reject":
             message = cast("dict[str, Any]", decode(decision.data) or {}).get("message") or "no reason was given"
-            step.finish(error=Rejected(f"{decision.by.id} declined to answer: {message}"), began=began)
+            what = "rejected the answer" if action.why == "review" else "declined to answer"
+            step.finish(error=Rejected(f"{decision.by.id} {what}: {message}", by=decision.by.id), began=began)
         else:
             step.finish(_answer(decision), began=began, label=step.label.join(PERSON))
 
@@ -223,12 +227,13 @@ def _child(run: Run, step: Step, action: Spawn, child: str, target: str) -> NewR
         effects=run.started.effects,
         charges=run.started.charges,
         billed=run.billed,
+        policy=run.services.gate.version,
     )
     return NewRun(
         child,
         member.name,
         target,
-        (encode_record(started),),
+        (run.masked(encode_record(started)),),
         now,
         run.id,
         run.billed,

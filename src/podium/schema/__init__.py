@@ -10,7 +10,8 @@ Values arrive as a model wrote them. Exact types are tried first; then what is l
 bits, well-formed text.
 
 Begin with `signature` (functions) or `output` (answers); below them `arguments`, `engines`, `hints` and `json_schema`;
-`plain` writes values; `problems` says what is wrong with one.
+`plain` writes values; `problems` says what is wrong with one. `foreign` stands apart: it checks values against schemas
+that somebody else wrote (MCP, OpenAPI), and loads only when such a one comes.
 """
 
 from .docstring import parse_docstring

@@ -8,11 +8,28 @@ Records are kept as the bytes they were encoded to, so that what is read back ha
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 import msgspec
 
 from podium.core.budgets import Amount, Balance, Charge, Crossing
+from podium.core.chain import (
+    MOST_RUNS,
+    Anchor,
+    AnchorData,
+    Anchored,
+    Anchoring,
+    AnchorKind,
+    ErasedFrame,
+    Erasing,
+    Forgetting,
+    Link,
+    Seal,
+    commitment,
+    key_id,
+    next_anchor,
+)
 from podium.core.costs import CostRow
 from podium.core.errors import ConfigurationError, Erased, LeaseLost, PodiumError, RunConflict, RunNotFound, StoreError
 from podium.core.labels import TRUSTED, Label
@@ -29,6 +46,7 @@ from podium.ports import (
     Lease,
     Mail,
     NewRun,
+    Replacement,
     Reservation,
     RunCosts,
     RunRow,
@@ -45,6 +63,7 @@ from .accounts import Accounts, Shelf
 from .announce import announce
 from .frames import records_after
 from .owner import is_dead
+from .proofs import MemoryEvidence, links
 
 _message: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
 
@@ -53,8 +72,8 @@ class _Run:
     """A run's row, records and mail."""
 
     __slots__ = (
-        "cost", "costs", "epoch", "lease_until", "mail", "new", "owner", "records", "status", "updated", "wake_at",
-        "wake_seq",
+        "cost", "costs", "epoch", "erased", "lease_until", "mail", "new", "owner", "records", "status", "updated",
+        "wake_at", "wake_seq",
     )  # fmt: skip
 
     def __init__(self, new: NewRun) -> None:
@@ -69,6 +88,8 @@ class _Run:
         self.updated = new.created
         self.cost = "0"
         self.costs: tuple[CostRow, ...] = ()
+        self.erased: dict[int, ErasedFrame] | None = None
+        """Records whose payloads were erased, by number."""
         self.mail: dict[str, Mail | None] | None = None
         """Mail by id in order of arrival; None for what was read."""
 
@@ -100,6 +121,13 @@ class _Run:
             cost=self.cost,
             title=new.title,
         )
+
+    def links(self) -> list[Link]:
+        return links(self.new.id, self.records, self.erased)
+
+    def seal(self) -> Seal:
+        found = self.links()
+        return Seal(self.new.id, self.new.member, self.status.value, found[-1].head if found else None, 0, self.updated)
 
 
 class _Session:
@@ -257,6 +285,9 @@ class MemoryStore:
         self._dirty: list[MemoryWriter] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._posted = False
+        self._anchors: list[Anchor] = []
+        self._anchored: dict[str, int] = {}
+        """How many records of a run the anchors cover."""
 
     # ------------------------------------------------------------------------------------------ for writers
 
@@ -401,7 +432,7 @@ class MemoryStore:
         records = self._get(run_id).records
         return [frame(records)] if records else []
 
-    async def forget(self, run_id: str) -> None:
+    async def forget(self, run_id: str, *, key: bytes | None = None) -> None:
         """Delete a run that is over, with its mail. Its blobs and session messages stay.
 
         Raises RunNotFound, and RunConflict for a run that is not over.
@@ -412,6 +443,9 @@ class MemoryStore:
             raise RunConflict(f"run {run_id} is {run.status.value}, not over: cancel it before you delete it")
         run.owner = ""  # a writer that is left over fails
         del self._runs[run_id]
+        if self._anchored.pop(run_id, 0):  # of a run that no anchor knows nothing need be told
+            found = run.links()
+            self._anchor(self.clock.time(), "forget", Forgetting(run_id, len(found), found[-1].head or b""), key)
 
     async def row(self, run_id: str) -> RunRow | None:
         """The run's row."""
@@ -606,6 +640,72 @@ class MemoryStore:
         versions = self._shelf.versions
         chosen = [versions.get(subject, [])] if subject else [versions[each] for each in sorted(versions)]
         return [version for each in chosen for version in each]
+
+    # ------------------------------------------------------------------------------------------------- proofs
+
+    async def evidence(self) -> MemoryEvidence:
+        """Everything committed so far."""
+        self._change()
+        runs = [(run.seal(), run.links()) for run in self._runs.values()]
+        return MemoryEvidence(list(self._anchors), runs, dict(self._blobs))
+
+    async def anchor(self, at: float, key: bytes | None) -> Anchor | None:
+        """Anchor the runs that changed since they were last anchored; None when none did."""
+        self._change()
+        changed = [
+            Anchored(run.new.id, len(run.records), run.links()[-1].head or b"")
+            for run in self._runs.values()
+            if run.records and self._anchored.get(run.new.id) != len(run.records)
+        ]
+        newest = None
+        for start in range(0, len(changed), MOST_RUNS):
+            part = tuple(changed[start : start + MOST_RUNS])
+            newest = self._anchor(at, "anchor", Anchoring(part, len(self._runs), key_id(key)), key)
+            self._anchored.update((one.run, one.records) for one in part)
+        return newest
+
+    async def erased(self, run_id: str) -> dict[int, ErasedFrame]:
+        """The records of a run whose payloads were erased, by number."""
+        run = self._runs.get(run_id)
+        return {} if run is None else dict(run.erased or {})
+
+    async def erase(
+        self,
+        run_id: str,
+        frames: Sequence[Replacement],
+        blobs: Sequence[str],
+        *,
+        values: int,
+        by: str,
+        at: float,
+        key: bytes | None,
+    ) -> Anchor:
+        """Replace records of a run that is over and delete content. Raises RunNotFound, RunConflict."""
+        self._change()
+        run = self._get(run_id)
+        if not run.status.over:
+            raise RunConflict(f"run {run_id} is {run.status.value}, not over: cancel it before you erase it")
+        present = {each.first: each for each in run.links()}
+        known = run.erased or {}
+        done: list[ErasedFrame] = []
+        for each in frames:
+            now = present.get(each.first)
+            if now is None or hashlib.sha256(now.body).digest() != each.before:
+                raise RunConflict(f"run {run_id} was changed while it was erased: try again")
+            original = known[each.first].original if each.first in known else commitment(b"", now.body)
+            done.append(ErasedFrame(each.first, original, hashlib.sha256(each.body).digest()))
+        for each in frames:
+            run.records[each.first - 1] = each.body[1:]  # without the array of one that a frame is
+        run.erased = {**known, **{each.first: each for each in done}}
+        for address in blobs:
+            self._blobs.pop(address, None)
+        return self._anchor(at, "erase", Erasing(run_id, tuple(done), tuple(blobs), values, by, key_id(key)), key)
+
+    def _anchor(self, at: float, kind: AnchorKind, data: AnchorData, key: bytes | None) -> Anchor:
+        last = self._anchors[-1] if self._anchors else None
+        anchor = next_anchor(None if last is None else (last.number, last.hash), at, kind, data, key)
+        self._anchors.append(anchor)
+        return anchor
 
     @property
     def shared(self) -> bool:

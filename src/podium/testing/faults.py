@@ -21,6 +21,7 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from podium.core.budgets import Amount, Balance, Charge, Crossing
+from podium.core.chain import Anchor, ErasedFrame
 from podium.core.errors import ConfigurationError
 from podium.core.labels import Label
 from podium.core.messages import Message, ToolSpec
@@ -30,10 +31,12 @@ from podium.ports import (
     Busy,
     CacheSize,
     Effect,
+    Evidence,
     Lease,
     Mail,
     NewRun,
     Reach,
+    Replacement,
     Reservation,
     RunCosts,
     RunRow,
@@ -355,9 +358,9 @@ class FaultyStore:
         """As of the wrapped store."""
         return await self.inner.frames(run_id)
 
-    async def forget(self, run_id: str) -> None:
+    async def forget(self, run_id: str, *, key: bytes | None = None) -> None:
         """As of the wrapped store."""
-        await self.inner.forget(run_id)
+        await self.inner.forget(run_id, key=key)
 
     async def read(self, run_id: str, after: int = 0) -> list[Record]:
         """As of the wrapped store."""
@@ -427,6 +430,32 @@ class FaultyStore:
         """As of the wrapped store."""
         return await self.inner.session_rows(limit)
 
+    async def evidence(self) -> Evidence:
+        """As of the wrapped store."""
+        return await self.inner.evidence()
+
+    async def anchor(self, at: float, key: bytes | None) -> Anchor | None:
+        """As of the wrapped store."""
+        return await self.inner.anchor(at, key)
+
+    async def erased(self, run_id: str) -> dict[int, ErasedFrame]:
+        """As of the wrapped store."""
+        return await self.inner.erased(run_id)
+
+    async def erase(
+        self,
+        run_id: str,
+        frames: Sequence[Replacement],
+        blobs: Sequence[str],
+        *,
+        values: int,
+        by: str,
+        at: float,
+        key: bytes | None,
+    ) -> Anchor:
+        """As of the wrapped store."""
+        return await self.inner.erase(run_id, frames, blobs, values=values, by=by, at=at, key=key)
+
     async def close(self) -> None:
         """As of the wrapped store."""
         await self.inner.close()
@@ -454,6 +483,9 @@ class FaultyTool:
         self.roles: tuple[str, ...] = tool.roles
         self.label: Label = tool.label
         self.reconcile: Callable[..., Any] | None = tool.reconcile
+        self.tags: tuple[str, ...] = tool.tags
+        self.capabilities: tuple[str, ...] = tool.capabilities
+        self.cache: float | None = tool.cache
 
     @property
     def spec(self) -> ToolSpec:

@@ -12,16 +12,48 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from podium.ports import ToolContext
 
+    from .described import DescribedTool
     from .executor import ToolExecution, ToolExecutor
     from .function import FunctionTool, tool
+    from .mcp import MCPTools
+    from .openapi import OpenAPITools
+    from .registry import ToolRegistry, ToolRow
+    from .sandbox import Sandbox, SandboxResult, SandboxUnavailable
+    from .statistics import ToolCost, ToolStats
 
-__all__ = ["FunctionTool", "ToolContext", "ToolExecution", "ToolExecutor", "tool"]
+__all__ = [
+    "DescribedTool",
+    "FunctionTool",
+    "MCPTools",
+    "OpenAPITools",
+    "Sandbox",
+    "SandboxResult",
+    "SandboxUnavailable",
+    "ToolContext",
+    "ToolCost",
+    "ToolExecution",
+    "ToolExecutor",
+    "ToolRegistry",
+    "ToolRow",
+    "ToolStats",
+    "tool",
+]
 
 _WHERE = {
+    "DescribedTool": ".described",
     "FunctionTool": ".function",
+    "MCPTools": ".mcp",
+    "OpenAPITools": ".openapi",
+    "Sandbox": ".sandbox",
+    "SandboxResult": ".sandbox",
+    "SandboxUnavailable": ".sandbox",
     "ToolContext": "..ports",
+    "ToolCost": ".statistics",
     "ToolExecution": ".executor",
     "ToolExecutor": ".executor",
+    "ToolRegistry": ".registry",
+    "ToolRow": ".registry",
+    "ToolStats": ".statistics",
     "tool": ".function",
 }
 

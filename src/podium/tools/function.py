@@ -12,15 +12,18 @@ import functools
 import inspect
 import re
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Generic, Literal, ParamSpec, TypeAlias, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, ParamSpec, TypeAlias, TypeVar, cast, overload
 
 import msgspec
 
-from podium.core.errors import ConfigurationError, InvalidOutput, ToolValidationError
+from podium.core.errors import ConfigurationError, InvalidOutput, ToolError, ToolValidationError
 from podium.core.labels import TRUSTED, Label, untrusted
 from podium.core.messages import ToolSpec
 from podium.ports import Effect, Reach, ToolContext
 from podium.schema import ArgumentSchema, OutputType, dump, local_names, return_type, signature_schema, type_name
+
+if TYPE_CHECKING:
+    from .sandbox import Sandbox
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -30,6 +33,8 @@ _NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _EFFECTS: Final = ("read", "idempotent", "write")
 _REACHES: Final = ("none", "local_undoable", "local", "external", "destructive", "spend")
 _EXACT: Final = frozenset({str, int, float, bool})
+CACHED: Final = 3600.0
+"""Seconds for which `cache=True` keeps a result."""
 _hinted: Final[set[str]] = set()
 """Names of tools whose missing effect was pointed out: once per process is help, more is noise."""
 
@@ -46,13 +51,15 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float | None = None
     retries: int = 2
     network: bool = False
-    sandbox: Any = None
+    sandbox: bool | Sandbox | None = None
     approval: Any = "never"
     cost: str | float | decimal.Decimal = "0"
     roles: str | Sequence[str] = ()
     output_label: Label | Literal["trusted"] | None = None
     reconcile: Callable[..., Any] | None = None
-    cache: Any = None
+    cache: bool | float | None = None
+    tags: str | Sequence[str] = ()
+    capabilities: str | Sequence[str] = ()
     input_model: Any = None
 
 
@@ -75,12 +82,16 @@ class FunctionTool(Generic[P, R]):
     roles: tuple[str, ...]
     label: Label
     reconcile: Callable[..., Any] | None
+    tags: tuple[str, ...]
+    capabilities: tuple[str, ...]
+    cache: float | None
+    sandbox: bool | Sandbox
     __wrapped__: Callable[P, R]
     __name__: str
 
     def __init__(self, fn: Callable[P, R], options: Options, *, local: dict[str, Any] | None = None) -> None:
         source = _function_of(fn)
-        self.name = _valid_name(options.name or getattr(source, "__name__", type(source).__name__))
+        self.name = valid_name(options.name or getattr(source, "__name__", type(source).__name__))
         self._function: Callable[..., Any] = fn
         self._source, self._local, self._model = source, local, options.input_model
         self._instance: object = None
@@ -99,7 +110,7 @@ class FunctionTool(Generic[P, R]):
         self.__wrapped__ = fn
 
     def _apply(self, options: Options) -> None:
-        _check(self.name, options)
+        check_options(self.name, options)
         self.description = self._arguments.description if options.description is None else options.description.strip()
         self.version = options.version
         self.declared = options.effect is not None
@@ -110,11 +121,17 @@ class FunctionTool(Generic[P, R]):
         self.retries = options.retries
         self.network = options.network
         self.approval = options.approval
-        self.cost = _money(self.name, options.cost)
-        self.roles = (options.roles,) if isinstance(options.roles, str) else tuple(options.roles)
+        self.cost = price(self.name, options.cost)
+        self.roles = _words(options.roles)
         label = options.output_label
         self.label = untrusted(f"tool:{self.name}") if label is None else TRUSTED if label == "trusted" else label
         self.reconcile = options.reconcile
+        self.tags = _words(options.tags)
+        self.capabilities = _words(options.capabilities)
+        self.cache = _lifetime(self, options.cache)
+        self.sandbox = options.sandbox or False
+        if self.sandbox:
+            self.blocking = False  # it runs in a process of its own, which can be killed
 
     def _schema_of(self, skip: Sequence[str]) -> ArgumentSchema:
         return signature_schema(
@@ -185,6 +202,8 @@ class FunctionTool(Generic[P, R]):
             self._compile()
         if not self.declared and self.name not in _hinted:
             self._hint()
+        if self.sandbox:
+            return self._checked(await self._in_sandbox(args), plain=True)
         if not self._plain:
             args = self._arguments.load(args)
         if self._contexts:
@@ -197,6 +216,13 @@ class FunctionTool(Generic[P, R]):
         if type(value) is self._exact:
             return dump(value)
         return self._checked(value)
+
+    def call_plain(self, args: dict[str, Any]) -> Any:
+        """Call the function with plain JSON for plain JSON: what a sandbox does inside. Awaitable for an async one."""
+        if not self._ready:
+            self._compile()
+        value = self._function(**(args if self._plain else self._arguments.load(args)))
+        return _awaited(value) if inspect.isawaitable(value) else dump(value, what=f"{self.name}: what it returned")
 
     async def settle(self, key: str, args: dict[str, Any]) -> Any:
         """Ask `reconcile` what came of a call: its result as plain JSON, or it raises NotDone.
@@ -244,12 +270,29 @@ class FunctionTool(Generic[P, R]):
         given = () if self._instance is None else (self._instance,)
         return await _run_in_thread(self._function, given, args)
 
-    def _checked(self, value: Any) -> Any:
+    async def _in_sandbox(self, args: dict[str, Any]) -> Any:
+        """Run the function in a sandbox, which imports it by name and gives it plain JSON."""
+        from .sandbox import Sandbox
+        from .sandbox.address import address
+
+        if self.sandbox is True:
+            # Network is a permission of the tool: the sandbox has none unless the tool says that it needs it.
+            timeout = Sandbox.TIMEOUT if self.timeout is None else self.timeout
+            self.sandbox = Sandbox(network=self.network, timeout=timeout)
+        box = cast("Sandbox", self.sandbox)
+        where = address(self.name, self._source, method=self._method, injected=self._contexts, typed=not self._plain)
+        result = await box.call(where, args)
+        if not result.success:
+            raise ToolError(f"{self.name} failed in its sandbox: {result.error}", limit=result.limit)
+        return result.value
+
+    def _checked(self, value: Any, *, plain: bool = False) -> Any:
+        """What it returned, as plain JSON; `plain` where it is JSON already, in which a date is text."""
         returns = self._returns
         try:
             if returns is None:
                 return dump(value, what=f"{self.name}: what it returned")
-            return returns.dump(returns.load(value, lax=False))
+            return returns.dump(returns.load(value, lax=plain))
         except InvalidOutput as error:
             declared = type_name(cast("OutputType[Any]", returns).type)
             raise ToolValidationError(
@@ -257,6 +300,10 @@ class FunctionTool(Generic[P, R]):
             ) from None
         except ToolValidationError as error:
             raise ToolValidationError(str(error), where="result") from None
+
+
+async def _awaited(value: Any) -> Any:
+    return dump(await value)
 
 
 async def _run_in_thread(function: Callable[..., Any], given: Sequence[Any], args: dict[str, Any]) -> Any:
@@ -299,7 +346,8 @@ def _refuse_generators(name: str, source: Callable[..., Any]) -> None:
         raise ConfigurationError(f"{name}: a generator cannot be a tool: collect what it yields and return a list")
 
 
-def _valid_name(name: str) -> str:
+def valid_name(name: str) -> str:
+    """`name`, or ConfigurationError when no model could call a tool so."""
     if not _NAME.fullmatch(name):
         raise ConfigurationError(
             f"{name[:80]!r} cannot be a tool's name: give name= with 1 to 64 letters, digits, '_' or '-'"
@@ -307,7 +355,8 @@ def _valid_name(name: str) -> str:
     return name
 
 
-def _check(name: str, options: Options) -> None:
+def check_options(name: str, options: Options) -> None:
+    """Raise ConfigurationError for an option that cannot be meant."""
     if options.effect is not None and options.effect not in _EFFECTS:
         raise ConfigurationError(f"{name}: effect={options.effect!r}: say one of {', '.join(_EFFECTS)}")
     if options.reach not in _REACHES:
@@ -321,14 +370,36 @@ def _check(name: str, options: Options) -> None:
     label = cast("object", options.output_label)
     if label not in (None, "trusted") and not isinstance(label, Label):
         raise ConfigurationError(f"{name}: output_label= is a podium.core.labels.Label or 'trusted'")
+    box = options.sandbox
+    if box not in (None, True, False) and not hasattr(box, "call"):
+        raise ConfigurationError(f"{name}: sandbox= is True or a Sandbox, not {box!r}")
     if options.reconcile is not None and not callable(options.reconcile):
         raise ConfigurationError(f"{name}: reconcile= is a function of (key, args)")
-    for option in ("sandbox", "cache"):
-        if getattr(options, option) not in (None, False):
-            raise ConfigurationError(f"{name}: {option}= comes with a later release: leave it out")
 
 
-def _money(name: str, cost: str | float | decimal.Decimal) -> str:
+def _words(given: str | Sequence[str]) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+def _lifetime(tool: FunctionTool[..., Any], cache: bool | float | None) -> float | None:
+    """For how many seconds results are kept. Raises ConfigurationError where a kept result could be a wrong one."""
+    if cache is None or cache is False:
+        return None
+    if tool.effect == "write":
+        raise ConfigurationError(f"{tool.name}: a write is never cached: declare effect='read', or leave cache= out")
+    if not tool.deterministic and cache is True:
+        raise ConfigurationError(
+            f"{tool.name}: cache=True keeps results for {CACHED:g} s, which only suits deterministic=True: declare it, "
+            "or give the seconds a result stays right"
+        )
+    seconds = CACHED if cache is True else float(cache)
+    if not 0 < seconds < float("inf"):
+        raise ConfigurationError(f"{tool.name}: cache={cache!r}: give seconds above 0, True, or leave it out")
+    return seconds
+
+
+def price(name: str, cost: str | float | decimal.Decimal) -> str:
+    """US dollars as a decimal string. Raises ConfigurationError for what is no amount."""
     try:
         amount = decimal.Decimal(str(cost))
     except decimal.InvalidOperation:
@@ -367,13 +438,15 @@ def tool(
     timeout: float | None = ...,
     retries: int = ...,
     network: bool = ...,
-    sandbox: Any = ...,
+    sandbox: bool | Sandbox | None = ...,
     approval: Approval = ...,
     cost: str | float | decimal.Decimal = ...,
     roles: str | Sequence[str] = ...,
     output_label: Label | Literal["trusted"] | None = ...,
     reconcile: Callable[..., Any] | None = ...,
-    cache: Any = ...,
+    cache: bool | float | None = ...,
+    tags: str | Sequence[str] = ...,
+    capabilities: str | Sequence[str] = ...,
     input_model: Any = ...,
 ) -> Callable[[Callable[P, R]], FunctionTool[P, R]]: ...
 def tool(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
@@ -399,7 +472,12 @@ def tool(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         reconcile: finds out what came of a call whose outcome is unknown: called with `(key, args)`, returns the
             result or raises NotDone.
         input_model: a Pydantic model that is the arguments; the function takes it as its one parameter, or its fields.
-        sandbox, cache: not yet; giving one raises.
+        sandbox: run the function in a `Sandbox` of its own (True), or in the one given. It must be at the top level of
+            an importable module, and is given and returns plain JSON.
+        cache: give a result again for equal arguments, for so many seconds; True is an hour, for `deterministic` tools.
+            A `write` is never cached.
+        tags: words that policies and approvals know it by.
+        capabilities: what it can do, for those who look for a tool without its name.
 
     Raises ConfigurationError for a bad name or option, a generator, `*args`, `**kwargs`, positional-only parameters.
     """

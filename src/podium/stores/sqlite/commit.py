@@ -7,10 +7,12 @@ knows of event loops beyond carrying the futures of those who wait.
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from podium.core.chain import GENESIS, SALT, Forgetting, commitment, frame_salt, link
 from podium.core.codec import encode
 from podium.core.errors import LeaseLost, PodiumError, RunConflict, RunNotFound, StoreError
 from podium.core.records import Status, frame
@@ -26,7 +28,7 @@ from podium.ports import (
     Transition,
 )
 
-from . import ledger, sql
+from . import anchors, ledger, sql
 from .errors import translate
 from .files import PAGE_SIZE, Database
 
@@ -42,12 +44,16 @@ UNFIT = (ValueError, TypeError, OverflowError)
 class Position:
     """Where a writer stands in its run's journal, and why it may not go on."""
 
-    __slots__ = ("epoch", "failed", "last", "number", "owner", "run")
+    __slots__ = ("epoch", "failed", "head", "last", "number", "owner", "run", "secret")
 
-    def __init__(self, run: str, number: int, epoch: int, owner: str, last: int) -> None:
+    def __init__(self, run: str, number: int, epoch: int, owner: str, last: int, head: bytes, secret: bytes) -> None:
         self.run, self.number, self.epoch, self.owner = run, number, epoch, owner
         self.last = last
         """The number of the last record; moved by whoever is writing, one at a time."""
+        self.head = head
+        """The head of the last frame; moved with `last`."""
+        self.secret = secret
+        """What the salts of this run's frames are made of."""
         self.failed: PodiumError | None = None
 
 
@@ -101,7 +107,7 @@ def commit_units(db: Database, units: list[Unit]) -> int:
     A unit whose lease is gone gets a `failure`, one that unread mail refused is `refused`; the others are written all
     the same. Raises sqlite3.Error when nothing was written.
     """
-    before = [unit.position.last for unit in units]
+    before = [(unit.position.last, unit.position.head) for unit in units]
     unit = units[0]
     try:
         if len(units) == 1 and unit.items is None and unit.change is None and unit.reservations is None:
@@ -184,35 +190,45 @@ def accept(db: Database, run: NewRun) -> bool:
     """Store a new run with its first records; False when the id exists."""
     if run.parent or run.session:
         db.need("family")
-    row = (run.id, run.member, run.target, run.created, run.created, run.parent, run.session, run.digest, run.title)
+    body, secret = frame(list(run.records)), os.urandom(SALT)
+    committed = commitment(frame_salt(secret, 1), body)
+    head = link(GENESIS, run.id, 1, len(run.records), committed) if run.records else None
+    row = (
+        run.id, run.member, run.target, run.created, run.created, run.parent, run.session, run.digest, run.title, head,
+        secret,
+    )  # fmt: skip
     if db.execute(sql.CREATE, row).rowcount != 1:
         return False
     number = int(db.cursor.lastrowid or 0)
-    if run.records:
-        db.execute(sql.FIRST, (number << 32 | 1, len(run.records), frame(list(run.records))))
+    if head is not None:
+        db.execute(sql.FIRST, (number << 32 | 1, len(run.records), body, head))
     if number % FEW == 0:
         db.need("due")
     return True
 
 
-def forget(db: Database, run_id: str) -> None:
-    """Delete a run that is over. Raises RunNotFound, RunConflict."""
+def forget(db: Database, run_id: str, at: float, key: bytes | None = None) -> None:
+    """Delete a run that is over, and anchor that, signed. Raises RunNotFound, RunConflict."""
     found = db.execute(sql.ADDRESSEE, (run_id,)).fetchone()
     if found is None:
         raise RunNotFound(f"no run {run_id!r} in this store: `podium runs` lists those there are")
     number, status, _ = found
     if not Status(status).over:
         raise RunConflict(f"run {run_id} is {status}, not over: cancel it before you delete it")
+    records, head = anchors.tail(db, number)
     db.execute(sql.FORGET_RECORDS, (number << 32, (number << 32) + sql.LAST))
+    if db.has("unchained"):
+        db.execute(sql.FORGET_UNCHAINED, (number,))
     if db.has("mail"):
         db.execute(sql.FORGET_MAIL, (number,))
     db.execute(sql.FORGET, (number,))
+    anchors.add(db, at, "forget", Forgetting(run_id, records, head or b""), key)
 
 
-def _undo(db: Database, units: list[Unit], before: list[int]) -> None:
+def _undo(db: Database, units: list[Unit], before: list[tuple[int, bytes]]) -> None:
     db.rollback()
-    for unit, last in zip(reversed(units), reversed(before), strict=True):
-        unit.position.last, unit.failure, unit.refused = last, None, False
+    for unit, (last, head) in zip(reversed(units), reversed(before), strict=True):
+        unit.position.last, unit.position.head, unit.failure, unit.refused = last, head, None, False
 
 
 def _unfit(error: Exception) -> StoreError:
@@ -233,7 +249,7 @@ def _write_or_refuse(db: Database, unit: Unit) -> int:
 
     What was reserved for a unit whose lease is gone is undone with it.
     """
-    last = unit.position.last
+    last, head = unit.position.last, unit.position.head
     db.execute(sql.SAVE)
     number = unit.position.number
     items = unit.items or []
@@ -250,7 +266,7 @@ def _write_or_refuse(db: Database, unit: Unit) -> int:
         db.execute(sql.UNDO)
     elif _unless_mail(unit) and db.has("mail") and db.execute(sql.HAS_UNREAD, (number,)).fetchone()[0]:
         db.execute(sql.UNDO)
-        unit.position.last, unit.refused = last, True
+        unit.position.last, unit.position.head, unit.refused = last, head, True
     db.execute(sql.RELEASE)
     return size
 
@@ -266,13 +282,15 @@ def _write(db: Database, unit: Unit, *, settled: bool = False) -> int:
     position = unit.position
     number, epoch, owner = position.number, position.epoch, position.owner
     records = unit.records
+    head = position.head
     size = PAGE_SIZE
     if records:
-        body = frame(records)
+        body, first = frame(records), position.last + 1
+        committed = commitment(frame_salt(position.secret, first), body)
+        head = link(head, position.run, first, len(records), committed)
         size += len(body)
-        key = (number << 32) | (position.last + 1)
         try:
-            fence = db.execute(sql.APPEND, (key, len(records), body, number, epoch, owner))
+            fence = db.execute(sql.APPEND, ((number << 32) | first, len(records), body, head, number, epoch, owner))
         except sqlite3.IntegrityError:
             unit.failure = StoreError(
                 f"run {position.run}: record {position.last + 1} exists already; two writers share one lease"
@@ -287,6 +305,7 @@ def _write(db: Database, unit: Unit, *, settled: bool = False) -> int:
         )
         return size
     position.last += len(records)
+    position.head = head
     unit.last = position.last
     if unit.items is not None:
         for item in unit.items:
@@ -339,6 +358,8 @@ def _change(db: Database, unit: Unit, change: Transition) -> None:
     number = unit.position.number
     statement = sql.LEAVE if change.release else sql.TRANSITION
     costs = encode(change.costs) if change.costs else None
-    db.execute(statement, (change.status.value, change.wake_at, change.cost, costs, unit.at, number))
+    head = unit.position.head
+    kept = None if head is GENESIS else head  # nothing of this run is chained: it began before there was a chain
+    db.execute(statement, (change.status.value, change.wake_at, change.cost, costs, unit.at, kept, number))
     if change.status.over:
         ledger.over(db, number)

@@ -6,11 +6,12 @@ thread (`FULL`, waits). What they write is not this module's concern.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 from pathlib import Path
 
-from podium.core.errors import StoreError, StoreReadOnly
+from podium.core.errors import StoreError, StoreLocked, StoreReadOnly
 
 from .errors import is_busy, translate
 from .schema import Schema
@@ -110,6 +111,23 @@ def connect(path: Path, *, busy_timeout: float, full_sync: bool, max_bytes: int 
         connection.close()
         raise
     return connection
+
+
+def empty_log(path: Path) -> None:
+    """Move the log into the file and cut it off, so that nothing old is left in it. Waits ten seconds for readers.
+
+    Raises StoreLocked, StoreError.
+    """
+    try:
+        with contextlib.closing(connect(path, busy_timeout=10.0, full_sync=True, max_bytes=None)) as connection:
+            busy = int(connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0])
+    except sqlite3.Error as error:
+        raise translate(error, str(path)) from error
+    if busy:
+        raise StoreLocked(
+            f"the payloads are erased, but another process reads {path}, and its log may hold them until it is closed: "
+            f"close it, then erase again"
+        )
 
 
 def connect_readonly(path: Path, *, busy_timeout: float) -> sqlite3.Connection:

@@ -30,6 +30,9 @@ _AT_ONCE = (CORE, "blobs")
 _ANCHORS = {CORE: "runs", "due": "runs_due", "family": "runs_parent", "ledger": "budgets"}
 """The table or index by which a part is known to exist, where it is not a table of the part's own name."""
 
+_OLDER = {"unchained": 2}
+"""Parts of stores that were made before a number: they keep what later ones need not know."""
+
 _NAME = re.compile(r"(\d{4})_([a-z]+)\.sql")
 
 
@@ -105,6 +108,8 @@ class Schema:
         number = int(connection.execute("PRAGMA user_version").fetchone()[0])
         if application != APPLICATION_ID:
             tables = int(connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0])
+            if int(connection.execute("PRAGMA application_id").fetchone()[0]) == APPLICATION_ID:
+                return self._check(connection, path)  # another process made the store between these questions
             if application or number or tables:
                 raise StoreCorrupt(f"{path} is a SQLite file but not a Podium store: give another path")
             return 0
@@ -125,6 +130,9 @@ class Schema:
                 )
         for part in sorted(self._files, key=lambda part: part != CORE):
             if self.has(connection, part):
+                self._run(connection, part, after=number)
+        for part, since in _OLDER.items():
+            if number < since and part in self._files:
                 self._run(connection, part, after=number)
 
     def _run(self, connection: sqlite3.Connection, part: str, *, after: int) -> None:

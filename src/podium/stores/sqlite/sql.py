@@ -20,30 +20,33 @@ RELEASE = "RELEASE unit"
 # --- the fence: whoever writes for a run must name its epoch and its owner. The owner matters when the lease was given
 # back, and when the number of a forgotten run is used again.
 
-# Store a unit of records if the lease is the writer's. (id, count, body, n, epoch, owner)
-APPEND = "INSERT INTO journal SELECT ?, ?, ? FROM runs WHERE n = ? AND epoch = ? AND owner = ?"
+# Store a unit of records if the lease is the writer's. (id, count, body, head, n, epoch, owner)
+APPEND = "INSERT INTO journal SELECT ?, ?, ?, ? FROM runs WHERE n = ? AND epoch = ? AND owner = ?"
 # The fence for a unit without records; always a real write, since an empty commit does not sync. (n, epoch, owner)
 TOUCH = "UPDATE runs SET tick = tick + 1 WHERE n = ? AND epoch = ? AND owner = ?"
-# Change the run's row. (status, wake_at, cost, costs, updated, n)
+# Change the run's row. (status, wake_at, cost, costs, updated, head, n)
 TRANSITION = """UPDATE runs SET status = ?, wake_at = ?, cost = coalesce(?, cost), costs = coalesce(?, costs),
-updated = ?, tick = tick + 1 WHERE n = ?"""
-# Change it and give the lease back. (status, wake_at, cost, costs, updated, n)
+updated = ?, head = ?, anchored = NULL, tick = tick + 1 WHERE n = ?"""
+# Change it and give the lease back. (status, wake_at, cost, costs, updated, head, n)
 LEAVE = """UPDATE runs SET status = ?, wake_at = ?, cost = coalesce(?, cost), costs = coalesce(?, costs),
-updated = ?, tick = tick + 1,
+updated = ?, head = ?, anchored = NULL, tick = tick + 1,
 owner = '', lease_until = 0 WHERE n = ?"""
 
 # --- runs
 
-# Accept a run; no change when the id exists. (id, member, target, created, updated, parent, session, digest, title)
+# Accept a run; no change when the id exists: its id, member, target, when created and updated, parent, session, digest,
+# title, head and secret.
 CREATE = """INSERT OR IGNORE INTO runs
 (id, member, target, status, epoch, owner, lease_until, wake_seq, created, updated, parent, session, digest, cost,
-title, tick) VALUES (?, ?, ?, 'pending', 0, '', 0, 0, ?, ?, ?, ?, ?, '0', ?, 0)"""
-# The first records of a run that was just accepted. (id, count, body)
-FIRST = "INSERT INTO journal VALUES (?, ?, ?)"
+title, tick, head, secret) VALUES (?, ?, ?, 'pending', 0, '', 0, 0, ?, ?, ?, ?, ?, '0', ?, 0, ?, ?)"""
+# The first records of a run that was just accepted. (id, count, body, head)
+FIRST = "INSERT INTO journal VALUES (?, ?, ?, ?)"
 # The number of a run. (id)
 NUMBER = "SELECT n FROM runs WHERE id = ?"
+# What the salts of a run's frames are made of. (n)
+SALTS = "SELECT secret FROM runs WHERE n = ?"
 # What a lease is decided by. (id)
-LEASE = "SELECT n, epoch, owner, lease_until, wake_seq FROM runs WHERE id = ?"
+LEASE = "SELECT n, epoch, owner, lease_until, wake_seq, secret FROM runs WHERE id = ?"
 # Take the lease. (owner, lease_until, n)
 ACQUIRE = """UPDATE runs SET epoch = epoch + 1, owner = ?, lease_until = ?,
 status = CASE WHEN status IN ('pending', 'suspended') THEN 'running' ELSE status END WHERE n = ?"""
@@ -84,8 +87,8 @@ HELD = "SELECT id, owner, lease_until FROM runs WHERE owner <> '' AND lease_unti
 # Units from the one that holds record `after + 1`. (base, base + after + 1, base, base + LAST)
 READ = """SELECT id & 4294967295, count, body FROM journal
 WHERE id >= coalesce((SELECT max(id) FROM journal WHERE id BETWEEN ? AND ?), ?) AND id <= ? ORDER BY id"""
-# The number of a run's last record. (base, base + LAST)
-TAIL = "SELECT (id & 4294967295) + count - 1 FROM journal WHERE id BETWEEN ? AND ? ORDER BY id DESC LIMIT 1"
+# The number of a run's last record, and the head there. (base, base + LAST)
+TAIL = "SELECT (id & 4294967295) + count - 1, head FROM journal WHERE id BETWEEN ? AND ? ORDER BY id DESC LIMIT 1"
 # All units of a run. A cross join is done in the order written: one run, then its part of the journal. (id)
 UNITS = """SELECT j.id & 4294967295, j.count, j.body FROM runs r CROSS JOIN journal j
 WHERE r.id = ? AND j.id BETWEEN r.n << 32 AND (r.n << 32) + 4294967295 ORDER BY j.id"""
@@ -229,3 +232,37 @@ NEXT_VERSION = "SELECT coalesce(max(number), 0) + 1 FROM versions WHERE subject 
 ADD_VERSION = "INSERT INTO versions VALUES (?, ?, ?, ?, ?, ?)"
 # Versions of a subject, or of all for an empty one.
 VERSIONS = "SELECT * FROM versions WHERE ? IN ('', subject) ORDER BY subject, number"
+
+# --- audit: anchors, and what they are made of
+
+# The last anchor, kept apart so that a missing one is noticed: its number and hash.
+TIP = "SELECT data, hash FROM anchors WHERE n = 0"
+# Set it: time, number, hash.
+SET_TIP = "INSERT OR REPLACE INTO anchors VALUES (0, ?, 'tip', ?, ?, x'')"
+# Add an anchor: number, time, kind, data, hash, signature.
+ADD_ANCHOR = "INSERT INTO anchors VALUES (?, ?, ?, ?, ?, ?)"
+ANCHORS = "SELECT n, at, kind, data, hash, mac FROM anchors WHERE n <> 0 ORDER BY n"
+ERASURES = "SELECT data FROM anchors WHERE kind = 'erase' ORDER BY n"
+# Runs that may have changed since they were anchored: a run under way changes without its row.
+# Those after a number. (n)
+UNANCHORED = "SELECT n, id, anchored, due FROM runs WHERE n > ? AND (anchored IS NULL OR due IS NOT NULL) ORDER BY n"
+# The same of one run. (n)
+IS_UNANCHORED = "SELECT n, id, anchored, due FROM runs WHERE n = ? AND (anchored IS NULL OR due IS NOT NULL)"
+# An anchor covers so many records of a run. (records, n)
+ANCHORED = "UPDATE runs SET anchored = ? WHERE n = ?"
+COUNT_RUNS = "SELECT count(*) FROM runs"
+NEWEST = "SELECT coalesce(max(n), 0) FROM runs"
+# Everything there is, for a proof.
+SEALS = "SELECT n, id, member, status, head, updated, secret FROM runs WHERE ? IN ('', id) ORDER BY n"
+FRAMES = "SELECT id, count, body, head FROM journal WHERE id BETWEEN ? AND ? ORDER BY id"
+ALL_FRAMES = "SELECT id, count, body, head FROM journal ORDER BY id"
+UNCHAINED = "SELECT run, records FROM unchained"
+FORGET_UNCHAINED = "DELETE FROM unchained WHERE run = ?"
+CONTENTS = "SELECT address, data FROM blobs ORDER BY address"
+# What a run is erased by: its number, status and secret. (id)
+ERASABLE = "SELECT n, status, secret FROM runs WHERE id = ?"
+UNSALT = "UPDATE runs SET secret = NULL WHERE n = ?"
+# What is left of it. (body, head, id)
+ERASE_FRAME = "UPDATE journal SET body = ?, head = ? WHERE id = ?"
+ERASE_BLOB = "DELETE FROM blobs WHERE address = ?"
+ERASE_MAIL = "UPDATE mail SET data = x'' WHERE run = ?"

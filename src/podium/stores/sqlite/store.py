@@ -6,6 +6,7 @@ and one event loop at a time; several processes may open the same file.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from typing import Any
 import msgspec
 
 from podium.core.budgets import Amount, Balance, Charge, Crossing
+from podium.core.chain import GENESIS, HEAD, Anchor, ErasedFrame
 from podium.core.codec import encode
 from podium.core.costs import CostRow
 from podium.core.errors import ConfigurationError, Erased, RunNotFound
@@ -28,6 +30,7 @@ from podium.ports import (
     Lease,
     Mail,
     NewRun,
+    Replacement,
     RunCosts,
     RunRow,
     SessionRow,
@@ -38,10 +41,11 @@ from podium.ports import (
 from podium.stores.frames import records_after
 from podium.stores.owner import is_dead
 
-from . import ledger, sql
+from . import anchors, ledger, sql
 from .commit import Position, accept, forget
 from .errors import translate
-from .files import Database, connect, connect_readonly, prepare, writable
+from .evidence import SqliteEvidence
+from .files import Database, connect, connect_readonly, empty_log, prepare, writable
 from .group import Committer
 from .schema import Schema
 from .writer import SqliteWriter
@@ -58,6 +62,7 @@ class _NumberedLease(Lease):
     """A lease that remembers the number of its run, which a writer needs."""
 
     number: int = 0
+    secret: bytes = b""
 
 
 class SqliteStore:
@@ -67,6 +72,10 @@ class SqliteStore:
         self._db, self._committer, self._clock = db, committer, clock
         self._closed = False
         self._posted = False
+        self._touched: set[int] = set()
+        """Numbers of the runs driven here since the last anchor, and of those that go on since then."""
+        self._anchored = 0
+        """Runs above this number are looked at for the next anchor, whoever made them; 0 for all, as at first."""
         self._version: int = self._data_version()
         self.readonly = readonly
         """Whether only reading is possible, as asked or because the file cannot be written."""
@@ -150,13 +159,15 @@ class SqliteStore:
             found = db.execute(sql.LEASE, (run_id,)).fetchone()
             if found is None:
                 raise _not_found(run_id)
-            number, epoch, holder, until, wake_seq = found
+            number, epoch, holder, until, wake_seq, secret = found
             held = bool(holder) and until > now and not is_dead(holder)
             if held and not steal:
                 return Busy(holder, until)
             db.execute(sql.ACQUIRE, (owner, now + ttl, number))
             stolen = until if held else None
-            return _NumberedLease(run_id, epoch + 1, owner, now + ttl, wake_seq, stolen, number=number)
+            return _NumberedLease(
+                run_id, epoch + 1, owner, now + ttl, wake_seq, stolen, number=number, secret=secret or b""
+            )
 
         return await self._committer.write(work)
 
@@ -189,19 +200,24 @@ class SqliteStore:
 
         Raises RunNotFound, and ValueError when `seq` is not the number of the run's last record.
         """
-        number = lease.number if type(lease) is _NumberedLease else self._number(lease.run)
+        if type(lease) is _NumberedLease:
+            number, secret = lease.number, lease.secret
+        else:
+            number = self._number(lease.run)
+            secret = self._query(sql.SALTS, number)[0][0] or b""
         base = number << 32
         tail = self._query(sql.TAIL, base, base + sql.LAST)
-        last = tail[0][0] if tail else 0
+        last, head = tail[0] if tail else (0, None)
         if last != seq:  # of the thief's records a writer without its lease need not know; it is refused when it writes
             found = self._query(sql.EPOCH, lease.run)
             if not found:
                 raise _not_found(lease.run)
             if found[0][0] == lease.epoch:
                 raise ValueError(f"run {lease.run} has {last} records, not {seq}: read the journal first")
-        return SqliteWriter(
-            self._committer, Position(lease.run, number, lease.epoch, lease.owner, seq), self._clock, on_commit
-        )
+        self._touched.add(number)
+        head = GENESIS if head is None else head[:HEAD]
+        position = Position(lease.run, number, lease.epoch, lease.owner, seq, head, secret)
+        return SqliteWriter(self._committer, position, self._clock, on_commit)
 
     async def read(self, run_id: str, after: int = 0) -> list[Record]:
         """The run's committed records after number `after`, in order.
@@ -218,12 +234,14 @@ class SqliteStore:
         """The run's committed records as they are stored, for `core.records.decode_frame`. Raises RunNotFound."""
         return [body for _, _, body in self._units(run_id)]
 
-    async def forget(self, run_id: str) -> None:
-        """Delete a run that is over, with its mail. Its blobs and session messages stay.
+    async def forget(self, run_id: str, *, key: bytes | None = None) -> None:
+        """Delete a run that is over, with its mail, and anchor that. Its blobs and session messages stay.
 
         Raises RunNotFound, and RunConflict for a run that is not over.
         """
-        await self._committer.write(lambda db: forget(db, run_id))
+        now = self._clock.time()
+        await self._committer.write(lambda db: forget(db, run_id, now, key))
+        self._anchored = 0  # its number may be given to another
 
     async def row(self, run_id: str) -> RunRow | None:
         """The run's row."""
@@ -445,6 +463,54 @@ class SqliteStore:
         if not self._db.has("versions"):
             return []
         return [Version(*values) for values in self._query(sql.VERSIONS, subject)]
+
+    # ------------------------------------------------------------------------------------------------- proofs
+
+    async def evidence(self) -> SqliteEvidence:
+        """Everything committed so far, at one instant. Raises a StoreError."""
+        if not self.readonly:
+            await self._committer.write(lambda _: None)
+        return SqliteEvidence(Path(self._db.path), busy_timeout=10.0)
+
+    async def anchor(self, at: float, key: bytes | None) -> Anchor | None:
+        """Anchor the runs that changed; the newest anchor, None when none changed. Raises StoreCorrupt."""
+        numbers, above = self._touched, self._anchored
+        self._touched, self._anchored = set(), -1
+        try:
+            done = await self._committer.write(lambda db: anchors.anchor(db, at, key, numbers, max(above, 0)))
+        except BaseException:
+            self._anchored = 0
+            raise
+        self._touched |= done.going
+        if self._anchored:  # else a run was deleted meanwhile
+            self._anchored = done.highest
+        return done.newest
+
+    async def erased(self, run_id: str) -> dict[int, ErasedFrame]:
+        """The frames of a run whose payloads were erased, by their first record."""
+        return anchors.erased(self._db, run_id)
+
+    async def erase(
+        self,
+        run_id: str,
+        frames: Sequence[Replacement],
+        blobs: Sequence[str],
+        *,
+        values: int,
+        by: str,
+        at: float,
+        key: bytes | None,
+    ) -> Anchor:
+        """Replace frames of a run that is over and delete content, with the anchor that says so.
+
+        What was replaced is overwritten with zeros, and the log, which holds it still, is emptied into the file.
+        Raises RunNotFound, RunConflict, and StoreLocked when another process keeps the log from being emptied.
+        """
+        done = await self._committer.write(
+            lambda db: anchors.erase(db, run_id, frames, blobs, values=values, by=by, at=at, key=key)
+        )
+        await asyncio.to_thread(empty_log, Path(self._db.path))
+        return done
 
     # ------------------------------------------------------------------------------------------------ inside
 

@@ -436,7 +436,7 @@ class _Keeper:
         by = Principal("crashtest", item.roles)
         if (run, item.request) in self._answers:
             return False  # It has been said, and is on its way.
-        if item.why in ("in_doubt", "ask", "approval", "signal"):
+        if item.why in ("in_doubt", "ask", "approval", "review", "signal"):
             self._answers.add((run, item.request))
         if item.why == "in_doubt":
             self.asked.append(f"{run} {item.key}")
@@ -446,7 +446,7 @@ class _Keeper:
             else:
                 await desk.answer(run, item.request, "not_happened", by=by)
             return True
-        if item.why not in ("ask", "approval", "signal"):
+        if item.why not in ("ask", "approval", "review", "signal"):
             return False
         self.holds += 1
         said = self._said(item)
@@ -461,7 +461,10 @@ class _Keeper:
             await desk.reject(run, item.request, message="rejected in the crash test", by=by)
         else:
             edited = cast("dict[str, Any]", said) if isinstance(said, dict) else None
-            await desk.approve(run, item.request, args=edited, by=by)
+            if item.why == "review" and edited is not None:
+                await desk.approve(run, item.request, edit=edited, by=by)
+            else:
+                await desk.approve(run, item.request, args=edited, by=by)
         return True
 
     def _said(self, item: Pending) -> Any:

@@ -23,6 +23,7 @@ import pytest_asyncio
 from podium.ports import Store
 
 from .attachments import AttachmentPromises
+from .audit import AuditPromises
 from .fencing import FencingPromises
 from .journal import JournalPromises
 from .leases import LeasePromises
@@ -77,6 +78,7 @@ class StoreConformance(
     SessionPromises,
     LedgerPromises,
     ShelfPromises,
+    AuditPromises,
 ):
     """Inherit, and give `clock` and `make_store`; every test must pass."""
 

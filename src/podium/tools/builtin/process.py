@@ -1,6 +1,6 @@
 """Running another program for its output: without a shell, with a deadline and a bound on what is read.
 
-Shared by git, the GitHub CLI and ruff. It knows none of them; the exit code is the caller's to judge.
+Shared by git, the GitHub CLI and analysers. It knows none of them; the exit code is the caller's to judge.
 """
 
 from __future__ import annotations
@@ -81,9 +81,7 @@ def run(
                 timer.cancel()
                 _kill(process)
         if late.is_set():
-            raise ConfigurationError(
-                f"`{command[0]}` did not finish within {timeout:g} seconds: review a smaller range"
-            )
+            raise ConfigurationError(f"`{command[0]}` did not finish within {timeout:g} seconds: ask for less at once")
         errors.seek(0)
         return Output(process.returncode, data[:max_bytes], errors.read(20_000).decode("utf-8", "replace"), truncated)
 

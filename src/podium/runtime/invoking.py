@@ -1,0 +1,99 @@
+"""Calling a tool: what it is told of its call, how it runs in a thread, and which version goes on with a call.
+
+Whether it may be called, and what its outcome means, is decided elsewhere (`tools`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+from podium.core.codec import digest_of
+from podium.core.deltas import Progress
+from podium.core.errors import ConfigurationError
+from podium.core.records import Began
+from podium.core.redaction import redact_text
+from podium.ports import Tool, ToolContext
+
+from .bounded import Expired, bounded
+from .run import Run
+from .step import Step
+
+MOST_KEY = 200
+"""Characters of an idempotency key."""
+
+
+def idempotency_key(run_id: str, key: str) -> str:
+    """The key a tool passes on: the same for every attempt of a step, another for every other step and fork."""
+    whole = f"{run_id}:{key}"
+    return whole if len(whole) <= MOST_KEY else f"{run_id}:{digest_of(key).hex()}"
+
+
+def context_of(run: Run, step: Step, attempt: int) -> ToolContext:
+    """What a tool may know of one attempt of its call."""
+    frame = step.scope.frame
+    return ToolContext(
+        run_id=run.id,
+        key=step.key,
+        agent=frame.subject,
+        attempt=attempt,
+        deadline=frame.deadline,
+        idempotency_key=idempotency_key(run.id, step.key),
+        deps=run.deps,
+        report=_reporter(run, step.key) if run.heard else None,
+    )
+
+
+async def in_thread(run: Run, tool: Tool, args: dict[str, Any], context: ToolContext, timeout: float) -> Any:
+    """Call a tool that works in a thread. It cannot be interrupted: it is told, and given a grace period."""
+    working = run.loop.create_task(cast("Any", tool.invoke(args, context)))
+    try:
+        return await bounded(asyncio.shield(working), timeout, run.services.clock)
+    except (Expired, asyncio.CancelledError):
+        context.cancel()
+        done, _ = await asyncio.wait({working}, timeout=run.limits.grace)
+        if done and not working.cancelled() and working.exception() is None:
+            # It finished after all, so its outcome is known; only a cancelled branch has no use for it.
+            if asyncio.current_task() is not None and cast("Any", asyncio.current_task()).cancelling():
+                raise
+            return working.result()
+        working.add_done_callback(_retrieve)
+        raise
+
+
+def _retrieve(task: asyncio.Task[Any]) -> None:
+    """Look at an abandoned tool's error, so that the loop does not complain that nobody did."""
+    if not task.cancelled():
+        task.exception()
+
+
+def _reporter(run: Run, key: str) -> Any:
+    def report(message: str, fraction: float | None) -> None:
+        message = run.services.vault.mask_text(redact_text(message))
+        run.loop.call_soon_threadsafe(run.transient, Progress(key, message, fraction))
+
+    return report
+
+
+def begun_with(run: Run, tool: Tool | None, began: Began) -> Tool | None:
+    """The tool that a call began with: in that version, if it is known; else in the one that goes by its name now.
+
+    Raises ConfigurationError when nobody knows the tool of a call that may have acted on the world: the run waits for a
+    process that does.
+    """
+    if tool is not None and (tool.version == began.version or run.upgrade):
+        return tool
+    same = run.services.tools.get(began.name, began.version)
+    if same is None and tool is None and began.effect != "read":
+        raise ConfigurationError(
+            f"run {run.id} was interrupted in a call of {began.name} (version {began.version}), which is not known "
+            "here: give the tool to its agent or register it (Podium(tools=[...])), then resume the run"
+        )
+    return same or tool
+
+
+def changed(run: Run, tool: Tool, began: Began) -> str:
+    """What to tell a person when a call that may have acted cannot go on with the tool it began with; else empty."""
+    if tool.version == began.version or began.effect == "read" or run.upgrade:
+        return ""
+    return f"it was version {began.version}, which is not registered here (version {tool.version} is)"

@@ -1,0 +1,172 @@
+"""Questions to a database and to a folder of documents."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from podium.core.errors import ConfigurationError, NotDone, ToolError
+from podium.ports import ToolContext
+from podium.tools.builtin import Documents, document_tools, sqlite_tools
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    path = tmp_path / "shop's data?mode=rwc.db"
+    with sqlite3.connect(path) as db:
+        db.executescript(
+            "CREATE TABLE tents (name TEXT, cents INT, photo BLOB);"
+            "INSERT INTO tents VALUES ('Arctic', 39900, x'00ff'), ('Meadow', 9900, NULL);"
+            "CREATE VIEW cheap AS SELECT name FROM tents WHERE cents < 10000;"
+        )
+    db.close()
+    return path
+
+
+def content(database: Path) -> dict[str, bytes]:
+    return {each.name: each.read_bytes() for each in database.parent.iterdir()}
+
+
+async def ask(tools: list[Any], name: str, **args: Any) -> Any:
+    tool = next(each for each in tools if each.name == name)
+    return await tool.invoke(tool.resolve(args), ToolContext(run_id="r", key="k"))
+
+
+async def test_the_schema_and_the_rows_are_told(database: Path) -> None:
+    tools = sqlite_tools(database)
+    assert [each["name"] for each in (await ask(tools, "sql_schema"))["tables"]] == ["cheap", "tents"]
+    found = await ask(
+        tools, "sql_query", statement="SELECT name, cents, photo FROM tents WHERE cents > ?", parameters=[10000]
+    )
+    assert found == {"columns": ["name", "cents", "photo"], "rows": [["Arctic", 39900, "base64:AP8="]], "more": False}
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM tents", "INSERT INTO tents VALUES ('x', 1, NULL)", "DROP TABLE tents", "CREATE TABLE x (a)",
+        "ATTACH DATABASE '/tmp/other.db' AS other", "PRAGMA writable_schema = 1", "PRAGMA query_only = OFF", "VACUUM",
+        "VACUUM INTO '/tmp/copy.db'", "SELECT load_extension('x')", "WITH x AS (SELECT 1) DELETE FROM tents",
+        "SELECT 1; DELETE FROM tents", "REPLACE INTO tents VALUES ('x', 1, NULL)", "BEGIN", "CREATE TEMP TABLE t (a)",
+        "SELECT * FROM pragma_database_list", "not sql", "",
+    ],
+)  # fmt: skip
+async def test_a_question_changes_nothing_and_opens_nothing(database: Path, statement: str) -> None:
+    before = content(database)
+    with pytest.raises(ToolError):
+        await ask(sqlite_tools(database), "sql_query", statement=statement)
+    assert content(database) == before
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@given(
+    st.lists(
+        st.sampled_from(
+            ["SELECT", "DELETE FROM tents", "UPDATE tents SET cents=0", ";", "(", ")", "*", "FROM tents", "--", "'"]
+        ),
+        max_size=6,
+    )
+)
+async def test_no_statement_that_reads_changes_the_file(database: Path, words: list[str]) -> None:
+    before = content(database)
+    with contextlib.suppress(ToolError):
+        await ask(sqlite_tools(database), "sql_query", statement=" ".join(words))
+    assert content(database) == before
+
+
+async def test_a_statement_that_takes_too_long_is_stopped(database: Path) -> None:
+    endless = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+    with pytest.raises(ToolError, match="longer than"):
+        await ask(sqlite_tools(database, timeout=0.2), "sql_query", statement=endless)
+
+
+async def test_many_and_large_rows_are_cut_and_said_to_be(database: Path) -> None:
+    many = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 2000) SELECT i FROM n"
+    found = await ask(sqlite_tools(database), "sql_query", statement=many)
+    assert (len(found["rows"]), found["more"]) == (500, True)
+    with pytest.raises(ToolError, match="too big"):
+        await ask(sqlite_tools(database), "sql_query", statement="SELECT randomblob(1000000000)")
+
+
+async def test_writing_is_a_tool_of_its_own_all_or_nothing(database: Path) -> None:
+    tools = sqlite_tools(database, write=True)
+    assert next(each for each in tools if each.name == "sql_execute").effect == "write"
+    done = await ask(tools, "sql_execute", statement="UPDATE tents SET cents = cents + ?", parameters=[1])
+    assert done == {"changed": 2}
+    for statement in ("ATTACH DATABASE 'x.db' AS x", "PRAGMA journal_mode = OFF", "INSERT INTO none VALUES (1)"):
+        with pytest.raises(NotDone):
+            await ask(tools, "sql_execute", statement=statement)
+    found = await ask(tools, "sql_query", statement="SELECT cents FROM tents ORDER BY cents")
+    assert found["rows"] == [[9901], [39901]]
+
+
+def test_a_database_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="no database"):
+        sqlite_tools(tmp_path / "none.db")
+    assert list(tmp_path.iterdir()) == []
+
+
+# ------------------------------------------------------------------------------------------------------------ documents
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "tents.md").write_text("# Tents\n\n" + "filler line\n" * 60 + "The Arctic tent withstands storms.\n")
+    (tmp_path / "stoves.md").write_text("Stoves burn gas. Never use a stove inside a tent.\n")
+    (tmp_path / "photo.png").write_bytes(b"tent\0tent")
+    return tmp_path
+
+
+def test_a_passage_is_found_by_its_words_and_cited_with_its_lines(folder: Path) -> None:
+    found = Documents(folder).search("Which tents withstand a storm?")
+    assert found[0].file == "tents.md"
+    assert found[0].first <= 63 <= found[0].last
+    assert found[0].source == f"tents.md:{found[0].first}-{found[0].last}"
+    assert "withstands storms" in found[0].text
+
+
+def test_what_changed_in_the_folder_is_read_again(folder: Path) -> None:
+    documents = Documents(folder)
+    assert not documents.search("lantern")
+    (folder / "lamps.md").write_text("A lantern for the night.\n")
+    (folder / "stoves.md").unlink()
+    assert [each.file for each in documents.search("lantern")] == ["lamps.md"]
+    assert not documents.search("gas")
+    assert documents.refresh() == 0
+
+
+def test_an_index_in_a_file_is_used_again(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    index = tmp_path_factory.mktemp("index") / "documents.db"
+    first = Documents(folder, index=index)
+    assert first.refresh() == 2
+    first.close()
+    assert Documents(folder, index=index).refresh() == 0
+
+
+def test_links_out_of_the_folder_are_no_documents(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    outside = tmp_path_factory.mktemp("outside") / "private.md"
+    outside.write_text("the lantern is private\n")
+    (folder / "link.md").symlink_to(outside)
+    assert not Documents(folder).search("private")
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=80)
+@given(st.text(max_size=40))
+def test_no_query_is_a_syntax_error(folder: Path, query: str) -> None:
+    if re.search(r"\w", query):
+        assert isinstance(Documents(folder).search(query), list)
+    else:
+        with pytest.raises(ToolError, match="no words"):
+            Documents(folder).search(query)
+
+
+async def test_as_a_tool_it_gives_plain_passages(folder: Path) -> None:
+    found = await ask(document_tools(folder), "search_documents", query="stove gas", limit=1)
+    assert found[0]["source"] == "stoves.md:1-1"
