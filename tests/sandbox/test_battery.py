@@ -99,13 +99,13 @@ async def test_with_a_network_only_the_listed_hosts_are_within_reach() -> None:
 @pytest.fixture(scope="module")
 def runs() -> Iterator[Runs]:
     """The whole matrix, some at a time."""
-    matrix = [("bare", "root"), ("bare", "user"), ("A", "root"), ("B", "root"), ("B", "user")]
+    matrix = [("bare", "root"), ("bare", "user"), ("A", "root"), ("A", "user"), ("B", "root"), ("B", "user")]
     with ThreadPoolExecutor(3) as pool:
         yield {(mode, who): pool.submit(as_somebody, mode, user=who == "user") for mode, who in matrix}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("mode", "who"), [("A", "root"), ("B", "root"), ("B", "user")])
+@pytest.mark.parametrize(("mode", "who"), [("A", "root"), ("A", "user"), ("B", "root"), ("B", "user")])
 def test_every_probe_is_blocked(runs: Runs, mode: str, who: str) -> None:
     rows = runs[mode, who].result()
     if isinstance(rows, str):

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from . import probes, probes_kernel, probes_limits
+from .delegated import delegated
 from .probes import Probe
 from .world import PROJECT, SECRET, World, plant
 
@@ -329,33 +330,38 @@ def interpreter_for(user: int) -> tuple[str, dict[str, str]] | str:
 def as_somebody(mode: str, *, user: bool, only: str = "", seconds: float = 580) -> list[Row] | str:
     """Run the battery in a process of its own: as root or an ordinary user; rung "A", "B" or "bare".
 
-    Rung B is had as root by hiding the control groups (in a mount namespace of that process alone). Gives the reason
-    instead of rows when this machine cannot.
+    Root has rung B by hiding the control groups (in a mount namespace of that process alone); an ordinary user has rung
+    A by a control group that root delegates. Gives the reason instead of rows when this machine cannot.
     """
+    root = os.getuid() == 0
     program: str = sys.executable
     env = {**os.environ, "PYTHONPATH": f"{PROJECT / 'src'}:{PROJECT / 'tests' / 'sandbox'}"}
-    if user and os.getuid() == 0:
+    drop: list[str] = []
+    if user and root:
         found = interpreter_for(USER)
         if isinstance(found, str):
             return found
         program, env = found
-    if not user and os.getuid() != 0:
+        drop = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups"]
+    if not user and not root:
         return "this process is not root"
-    folder = tempfile.mkdtemp(prefix="podium-battery-rows-")
-    Path(folder).chmod(0o777)
-    rows = f"{folder}/rows.json"
-    argv = [program, "-m", "battery", "--inside", mode, "--only", only, "--rows", rows]
-    if mode == "B" and not user:
-        hide = 'mount --make-rprivate / && mount -t tmpfs -o ro,size=4k none /sys/fs/cgroup && exec "$@"'
-        argv = ["unshare", "-m", "/bin/sh", "-c", hide, "battery", *argv]
-    who: dict[str, Any] = {"user": USER, "group": USER, "extra_groups": []} if user and os.getuid() == 0 else {}
-    try:
+    with contextlib.ExitStack() as stack:
+        enter: list[str] | str = []
+        if mode == "B" and not user:
+            hide = 'mount --make-rprivate / && mount -t tmpfs -o ro,size=4k none /sys/fs/cgroup && exec "$@"'
+            enter = ["unshare", "-m", "/bin/sh", "-c", hide, "battery"]
+        if mode == "A" and user and root:
+            enter = stack.enter_context(delegated(USER))
+            if isinstance(enter, str):
+                return enter
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="podium-battery-rows-", ignore_cleanup_errors=True))
+        Path(folder).chmod(0o777)
+        rows = f"{folder}/rows.json"
+        argv = [*enter, *drop, program, "-m", "battery", "--inside", mode, "--only", only, "--rows", rows]
         done = subprocess.run(
             argv, env=env, cwd=folder, timeout=seconds, check=False, stdin=subprocess.DEVNULL, capture_output=True,
-            text=True, start_new_session=True, **who,
+            text=True, start_new_session=True,
         )  # fmt: skip
         if done.returncode != 0:
             raise RuntimeError(f"the battery failed: {done.stdout[-1000:]}{done.stderr[-3000:]}")
         return msgspec.json.decode(Path(rows).read_bytes(), type=list[Row])
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
