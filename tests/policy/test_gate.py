@@ -225,14 +225,20 @@ async def test_an_approval_rule_that_breaks_fails_closed(machine: Machine) -> No
     assert DONE == []
 
 
-async def test_a_check_that_breaks_fails_closed(machine: Machine) -> None:
+async def test_a_check_that_breaks_fails_closed(machine: Machine, caplog: pytest.LogCaptureFixture) -> None:
     def breaks(_: Any) -> Any:
         raise RuntimeError("the check broke")
 
     async with machine.app(gate=default_gate().with_checks(Check(breaks))) as app:
         result = await app.run(pays, 5)
+        verdicts = [entry async for entry in app.audit.show() if entry.event == "gate"]
     assert result.status == "failed"
     assert DONE == []
+    assert [(entry.name, entry.verdict, entry.rule) for entry in verdicts] == [("pay", "deny", "check:broken")]
+    assert "the check broke" in caplog.text, "whoever runs the program learns why"
+    assert result.error is not None
+    assert "(RuntimeError)" in str(result.error)
+    assert "the check broke" not in str(result.error), "what it raised may tell anything, and models read this"
 
 
 def test_a_gate_with_more_checks_still_asks_for_approval_last() -> None:

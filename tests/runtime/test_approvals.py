@@ -541,6 +541,57 @@ async def test_after_a_crash_a_rewritten_call_is_repeated_as_it_was_rewritten(an
     assert (result.output, PAID) == ("refunded 100", [("A-1", 100), ("A-1", 100)])
 
 
+@pytest.mark.parametrize("effect", ["read", "idempotent"])
+async def test_after_a_crash_a_call_that_is_forbidden_by_now_is_not_repeated(effect: Any, any_machine: Machine) -> None:
+    paying, mend = crashing(effect)
+    async with any_machine.app() as app:
+        handle = await app.start(paying, 20)
+        await _until_paid(1)
+    mend()
+    rule = {"name": "no-refunds", "then": "deny", "tools": ["refund"], "message": "Refunds are closed."}
+    policy = {"agents": {"pays": {"tools": ["refund"]}}, "rules": [rule]}
+    async with any_machine.app(policy=policy) as app:
+        result = await app.resume(handle.run_id, paying)
+        [denied] = [entry async for entry in app.audit.show() if entry.verdict == "deny"]
+    assert (result.status, PAID) == ("failed", [("A-1", 20)])
+    assert "Refunds are closed." in str(result.error)
+    assert (denied.rule, denied.name) == ("policy:no-refunds", "refund")
+
+
+async def test_after_a_crash_a_write_that_did_not_happen_is_not_made_up_for_when_it_is_forbidden_by_now(
+    any_machine: Machine,
+) -> None:
+    paying, mend = crashing("write")
+    async with any_machine.app() as app:
+        handle = await app.start(paying, 20)
+        await _until_paid(1)
+    mend()
+    async with any_machine.app(members=[paying], policy={"agents": {"pays": {"tools": []}}}) as app:
+        [doubt] = (await app.resume(handle.run_id, paying)).pending
+        await app.handle(handle.run_id).answer(value="not_happened")
+        result = await app.handle(handle.run_id).result()
+    assert (doubt.why, result.status, PAID) == ("in_doubt", "failed", [("A-1", 20)])
+
+
+async def test_after_a_crash_a_new_question_is_asked_and_an_old_one_is_not(any_machine: Machine) -> None:
+    paying, mend = crashing("idempotent")
+    old, new = Approval(tools="refund", name="old"), Approval(tools="refund", name="new")
+    async with any_machine.app(approvals=[old]) as app:
+        handle = await app.start(paying, 20)
+        await handle.settled()
+        await handle.approve(edit={"amount": 5})
+        await _until_paid(1)
+    mend()
+    async with any_machine.app(approvals=[old, new], members=[paying]) as app:
+        waiting = await app.resume(handle.run_id, paying)
+        [asked] = waiting.pending
+        assert (asked.rule, asked.args["amount"]) == ("approval:new", 5)
+    async with any_machine.app(approvals=[old, new], members=[paying]) as app:  # and again in a third process
+        await app.handle(handle.run_id).approve(asked.request)
+        result = await app.handle(handle.run_id).result()
+    assert (result.output, PAID) == ("refunded 5", [("A-1", 5), ("A-1", 5)])
+
+
 async def _until_paid(times: int) -> None:
     from harness import until
 

@@ -19,6 +19,7 @@ from podium.core.labels import TRUSTED, Label
 from podium.core.records import Principal
 from podium.core.redaction import REDACTED
 from podium.core.state import History
+from podium.policy.gate import Broken
 from podium.ports import Deny, Gate, Member, Proposal, Rewrite, Tool
 from podium.runtime.results import Pending
 
@@ -72,10 +73,11 @@ class EditReferee:
         for _ in range(_MOST_REWRITES + 1):
             try:
                 verdict = self._gate.judge(proposal)
-            except Exception:  # noqa: BLE001  (a check that breaks refuses the call when it is made; here it knows nothing)
+            except Exception:  # noqa: BLE001  (a gate that breaks refuses the call when it is made; here it knows nothing)
                 return None
             if isinstance(verdict, Deny):
-                return verdict
+                # A check that breaks may do so only here, where the tool that would have read the arguments is unknown.
+                return None if isinstance(verdict, Broken) else verdict
             if not isinstance(verdict, Rewrite):
                 return None
             proposal = msgspec.structs.replace(proposal, args=verdict.args)

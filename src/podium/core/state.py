@@ -203,6 +203,7 @@ class StepState:
         "ended",
         "ended_seq",
         "held",
+        "held_seq",
         "holds",
         "key",
         "kind",
@@ -222,6 +223,7 @@ class StepState:
         self.began_seq = 0
         self.held: Held | None = None
         """The latest hold by the gate or by a doubt."""
+        self.held_seq = 0
         self.holds: tuple[Held, ...] = ()
         """All of them, in order."""
         self.retried: Retried | None = None
@@ -243,9 +245,8 @@ class StepState:
             return None
         if self.began is not None and self.began.hold is not None:
             return self.began.hold
-        if self.held is not None and (self.began is None or self.held.hold.why == "in_doubt"):
-            return self.held.hold
-        return None
+        # A hold comes before an attempt, or after one that a crash or a doubt has ended.
+        return self.held.hold if self.held is not None and self.held_seq > self.began_seq else None
 
 
 class History:
@@ -276,6 +277,7 @@ class History:
             step = self._step(record.key, record.pos, record.kind, record.name, record.digest)
             facts.held(record, step.attempt)
             step.held = record
+            step.held_seq = facts.seq
             step.holds = (*step.holds, record)
         elif isinstance(record, Retried):
             step = self.steps.get(record.key)

@@ -6,6 +6,7 @@ others in the order given, approvals last of the asking ones, since they cover w
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from .rules import Policy
 
 ALLOW = Allow()
+_log = logging.getLogger("podium")
 
 
 class Cause(msgspec.Struct, frozen=True):
@@ -44,6 +46,7 @@ class Explanation(msgspec.Struct, frozen=True):
 class Chain:
     """A gate made of checks, asked in order. The first Deny or Rewrite stands; a hold waits for those after it.
 
+    A check that raises has let nothing pass: it counts as a Deny, under the rule `CHECK:broken`.
     So nobody is asked to approve what would be refused anyway. Of several holds the first stands; when it is lifted,
     the next is met. `version` names the policy: approvals are bound to it, so a changed policy asks again. Checks that
     have a `version` of their own are part of it.
@@ -70,7 +73,10 @@ class Chain:
         held: Verdict | None = None
         final: Verdict | None = None
         for check in self._by_kind[proposal.kind]:
-            verdict = check(proposal) if causes is None else _explained(check, proposal, causes)
+            try:
+                verdict = check(proposal) if causes is None else _explained(check, proposal, causes)
+            except Exception as error:  # noqa: BLE001  (whatever a check raises, it has not let the action pass)
+                verdict = _broken(check, error, causes)
             if verdict is None or final is not None:
                 continue
             if type(verdict) is Allow:
@@ -98,6 +104,21 @@ def _explained(check: Any, proposal: Proposal, causes: list[Cause]) -> Verdict |
     explain = getattr(check, "explain", None)
     verdict, notes = (check(proposal), ()) if explain is None else explain(proposal)
     causes.append(cause(check.name, verdict, notes))
+    return verdict
+
+
+class Broken(Deny, frozen=True):
+    """The refusal in place of a verdict that a check could not give."""
+
+
+def _broken(check: Check, error: Exception, causes: list[Cause] | None) -> Broken:
+    """Refuse. What the check raised may tell anything, and goes to whoever runs the program, not to the model."""
+    kind = type(error).__name__
+    if causes is None:
+        _log.error("the check %s broke, so what it looked at is refused: %s: %s", check.name, kind, error)
+    verdict = Broken(f"{check.name}:broken", f"the check {check.name} broke ({kind}), so this is refused")
+    if causes is not None:
+        causes.append(cause(check.name, verdict))
     return verdict
 
 

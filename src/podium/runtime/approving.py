@@ -23,6 +23,10 @@ from .sealing import fetched
 from .step import Step
 from .vault import SHORTEST, restored
 
+REPEAT = "act-once:repeat"
+"""The rule that asks about a call whose like is in doubt."""
+FORK = "act-once:fork"
+"""The rule that asks before a fork acts on the world."""
 _MARK = REDACTED[:SHORTEST].encode()
 """What every secret that was taken out of a record leaves behind, however short."""
 
@@ -47,12 +51,24 @@ def caution(run: Run, tool: Tool, step: Step, args: dict[str, Any]) -> HoldFor |
     doubts = run.facts.doubts
     if doubts and ((tool.name, step.digest) in doubts or _doubted(run, tool, args)):
         return HoldFor(
-            "act-once:repeat",
+            REPEAT,
             f"{tool.name} was called with these arguments before, and nobody knows whether it happened. Call it again?",
         )
     if run.fork_cut:
-        return HoldFor("act-once:fork", f"this run is a fork: let {tool.name} act on the world?")
+        return HoldFor(FORK, f"this run is a fork: let {tool.name} act on the world?")
     return None
+
+
+def lifted(run: Run, step: Step) -> frozenset[str]:
+    """The rules that need not ask about another attempt of a step that began: a decision covers all its attempts."""
+    held = () if step.past is None else step.past.holds
+    approved = [each.rule for each in held if each.hold.why == "approval" and _approved(run, each.hold.request)]
+    return frozenset((REPEAT, FORK, *approved))
+
+
+def _approved(run: Run, request: str) -> bool:
+    decision = run.decisions.get(request)
+    return decision is not None and decision.kind == "approve"
 
 
 def _doubted(run: Run, tool: Tool, args: dict[str, Any]) -> bool:

@@ -103,9 +103,9 @@ class ToolPerformer:
             _lost(run, step, past.began, "the process ended while it ran, and the tool is not known any more", None)
         cleared = _at_once(run, step, action, tool)
         if cleared is None:
-            cleared = await _clear(run, step, action, tool)
+            cleared = await _clear(run, step, action, tool, action.args)
         if isinstance(cleared, StepFailed):
-            step.finish(error=discreet(run, action.args, cleared), rule=str(cleared.data.get("rule", "")))
+            _refused(run, step, action.args, cleared)
             return
         if tool is None:
             return
@@ -245,7 +245,12 @@ class ToolPerformer:
         if again and lost is not None:
             step.finish(error=lost, attempt=began.attempt + 1)
         elif again:
-            await self._attempts(run, step, tool, cleared, began.attempt + 1)
+            # Another process, and maybe another policy: what may not be done any more is not done again.
+            now = await _clear(run, step, action, tool, args, approving.lifted(run, step))
+            if isinstance(now, StepFailed):
+                _refused(run, step, args, now, began.attempt)
+            else:
+                await self._attempts(run, step, tool, now, began.attempt + 1)
 
     async def _settle(self, run: Run, step: Step, tool: Tool, cleared: _Cleared, began: Began, why: str) -> bool:
         """Find out what came of a write. True when it did not happen and is to be done now."""
@@ -328,13 +333,18 @@ def _at_once(run: Run, step: Step, action: CallTool, tool: Tool | None) -> _Clea
     return _Cleared(args, verdict.rule) if type(verdict) is Allow else None
 
 
-async def _clear(run: Run, step: Step, action: CallTool, tool: Tool | None) -> _Cleared | StepFailed:
-    """Take a proposed call through the gate, in the order of runtime.md."""
+async def _clear(
+    run: Run,
+    step: Step,
+    action: CallTool,
+    tool: Tool | None,
+    args: dict[str, Any],
+    approved: frozenset[str] = _NOTHING,
+) -> _Cleared | StepFailed:
+    """Take a proposed call through the gate, in the order of runtime.md. `approved` are rules that ask no more."""
     if action.invalid is not None:
         return ToolValidationError(f"the arguments of {action.name} cannot be read: {action.invalid}")
-    args = action.args
     rewrites: tuple[str, ...] = ()
-    approved: frozenset[str] = _NOTHING
     caution: HoldFor | None = None
     used: set[bytes] = set()
     while True:
@@ -371,6 +381,11 @@ async def _clear(run: Run, step: Step, action: CallTool, tool: Tool | None) -> _
         else:
             # Whoever changed the call has approved what it is now; those who decided before have not.
             args, approved = decided, frozenset((hold.rule,))
+
+
+def _refused(run: Run, step: Step, args: dict[str, Any], why: StepFailed, attempt: int = 1) -> None:
+    """Journal that the gate, or whoever it asked, did not let the call pass."""
+    step.finish(error=discreet(run, args, why), rule=str(why.data.get("rule", "")), attempt=attempt)
 
 
 async def _approval(
