@@ -16,7 +16,7 @@ from podium.core.codec import decode, encode
 from podium.core.errors import Failure, ToolValidationError
 from podium.core.records import RECORDS
 from podium.models import ScriptedModel
-from podium.runtime.vault import Vault, restored, secrets_of
+from podium.runtime.vault import Vault, address, restored, secrets_of
 
 ENVIRONMENT = "planted-env-5d41402abc4b2a76"
 ARGUMENT = "sk-planted0argument1234567890"
@@ -158,6 +158,22 @@ async def test_a_secret_that_was_forgotten_is_asked_for_again_and_not_guessed(tm
     assert "ask for it again" in str(result.messages)
 
 
+async def test_secrets_are_erased_with_the_last_token_that_stands_for_them(tmp_path: Path) -> None:
+    async def kept(app: Podium) -> int:
+        return (await app.store.cache_size()).entries
+
+    agent = Agent("a", ScriptedModel([ToolCall("login", {"user": "ada", "password": PASSWORD}), "done"]), [login])
+    async with Podium(tmp_path / "runs.db") as app:
+        result = await agent.run("log in", app=app)
+        assert await kept(app) == 2, "the password, and what the tool returned"
+        [step] = [entry.key async for entry in app.audit.show() if entry.event == "tool"]
+        await app.audit.erase(result.run_id, step=step)
+        assert await kept(app) == 1, "the model's call holds the token of the password still"
+        await app.audit.erase(result.run_id)
+        assert await kept(app) == 0
+        assert (await app.audit.verify()).ok
+
+
 async def test_without_the_key_a_kept_secret_opens_for_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PODIUM_AUDIT_KEY", "the first key of this store")
     agent = Agent("a", ScriptedModel([ToolCall("send", {"to": "x", "api_key": ARGUMENT}), "went on"]), [send])
@@ -243,8 +259,8 @@ def test_what_is_kept_of_a_secret_opens_for_its_token_and_key_alone(value: Any, 
     made: list[str] = []
     sealed = vault.seal({"password": value}, "acme", made)
     for token in made:
-        address, data = vault.kept(token, "acme")
-        assert address == other.address(token, "acme")
+        where, data = vault.kept(token, "acme")
+        assert where == address(token, "acme")
         place = at % len(data)
         altered = (
             data[:place] + bytes(a ^ b for a, b in zip(data[place:], noise, strict=False)) + data[place + len(noise) :]

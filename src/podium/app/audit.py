@@ -21,15 +21,15 @@ import msgspec
 
 from podium.core import audit_file
 from podium.core.audit import AuditEntry, AuditReader
-from podium.core.chain import Anchor, Link, Seal, key_id, signature
+from podium.core.chain import Anchor, Link, Seal, key_id
 from podium.core.codec import content_digest
-from podium.core.erasing import Eraser
-from podium.core.errors import ConfigurationError, Erased, PodiumError, RunConflict, RunNotFound, StoreError
+from podium.core.errors import ConfigurationError, PodiumError, RunNotFound, StoreError
 from podium.core.proof import AnchorProof, Finding, Findings, JournalProof
-from podium.core.records import Status, decode_frame, encode_record, frame
-from podium.ports import Clock, Evidence, Replacement, Store
+from podium.core.records import Status, decode_frame
+from podium.ports import Clock, Evidence, Store
 
 from .audit_key import AuditKey
+from .erasing import Erasure, erase
 
 EVERY = 60.0
 """Seconds between anchors of an app that stays open."""
@@ -70,19 +70,6 @@ class Exported(msgspec.Struct, frozen=True):
     entries: int
     runs: int
     signed: bool
-
-
-class Erasure(msgspec.Struct, frozen=True):
-    """What was erased."""
-
-    run: str
-    values: int
-    """Payloads that are gone."""
-    records: int
-    """Records that held them, or stood in one frame with them."""
-    blobs: int
-    anchor: str
-    """The line of the anchor that says so."""
 
 
 class Audit:
@@ -237,44 +224,12 @@ class Audit:
     async def erase(self, run: str, *, step: str | None = None, by: str = "local") -> Erasure:
         """Erase what a run that is over was given and what it produced, or what one of its steps was.
 
-        Arguments, results, inputs, messages and error texts go, and content kept apart from the records. What was done,
-        when, by whom and under which rule stays, and so does the chain. What a session or another run (a child, a fork)
-        holds is theirs and stays. Raises RunNotFound, RunConflict, and ConfigurationError for a step that is not there
-        or when there is nothing to erase.
+        Arguments, results, inputs, messages and error texts go, content kept apart from the records, and the secrets
+        whose tokens stood there alone. What was done, when, by whom and under which rule stays, and so does the chain.
+        What a session or another run (a child, a fork) holds is theirs and stays. Raises RunNotFound, RunConflict, and
+        ConfigurationError for a step that is not there or when there is nothing to erase.
         """
-        store, key = self._store(), self.key.made()
-        row = await store.row(run)
-        if row is None:
-            raise RunNotFound(f"no run {run!r} in this store: `podium runs` lists those there are")
-        if not row.status.over:
-            raise RunConflict(f"run {run} is {row.status.value}, not over: cancel it before you erase it")
-        eraser = Eraser(lambda request: signature(key, b"request", request.encode()).hex()[: len(request)], step)
-        frames: list[Replacement] = []
-        records, seen = 0, step is None
-        evidence = await store.evidence()
-        try:
-            async for item in evidence.chains(run):
-                if isinstance(item, Seal):
-                    continue
-                before = decode_frame(item.body)
-                seen = seen or any(getattr(record, "key", None) == step for record in before)
-                after = [eraser.erase(record) for record in before]
-                if any(new is not old for new, old in zip(after, before, strict=True)):
-                    body = frame([encode_record(record) for record in after])
-                    frames.append(Replacement(item.first, hashlib.sha256(item.body).digest(), body))
-                    records += item.count
-        finally:
-            await evidence.close()
-        if not seen:
-            raise ConfigurationError(f"run {run} has no step {step!r}: `podium show {run}` lists its steps")
-        blobs = [address for address in sorted(eraser.blobs) if await _is_there(store, address)]
-        if not frames and not blobs:
-            raise ConfigurationError(
-                f"there is nothing to erase in {step or f'run {run}'}: it holds no payload (any more)"
-            )
-        now = self._clock.time()
-        made = await store.erase(run, frames, blobs, values=eraser.values + len(blobs), by=by, at=now, key=key)
-        return Erasure(run, eraser.values + len(blobs), records, len(blobs), made.line)
+        return await erase(self._store(), run, step, by, self._clock.time(), self.key.made())
 
 
 def verify_file(path: str | Path, key: bytes | None) -> AuditReport:
@@ -359,14 +314,6 @@ def _parsed(line: str) -> tuple[int, bytes]:
     if match is None:
         raise ConfigurationError(f"{line!r} is no anchor: give the line that `podium audit anchor` printed")
     return int(match[1]), bytes.fromhex(match[2])
-
-
-async def _is_there(store: Store, address: str) -> bool:
-    try:
-        await store.blob(address)
-    except Erased:
-        return False
-    return True
 
 
 async def _last(store: Store) -> Anchor | None:

@@ -76,6 +76,7 @@ class Proofs(Protocol):
         frames: Sequence[Replacement],
         blobs: Sequence[str],
         *,
+        forget: Sequence[bytes] = (),
         values: int,
         by: str,
         at: float,
@@ -83,6 +84,7 @@ class Proofs(Protocol):
     ) -> Anchor:
         """Replace frames of a run that is over and delete content, in one transaction with the anchor that says so.
 
+        Cached values under the keys of `forget` go with them.
         What was replaced is overwritten where it was stored. Raises RunNotFound, and RunConflict for a run that is not
         over or whose frames are others by now.
         """

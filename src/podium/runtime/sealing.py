@@ -14,6 +14,7 @@ from podium.core.redaction import redact, secrets_in, without
 
 from .carrying import entries
 from .run import Run
+from .vault import address
 
 _PLAIN: Final = frozenset({int, float, bool, type(None)})
 
@@ -47,7 +48,7 @@ async def fetched(run: Run, args: dict[str, Any]) -> dict[str, Any]:
     """The arguments with their secrets, those that another process saw among them. Raises ToolValidationError."""
     vault, whose = run.services.vault, run.whose
     for token in vault.missing(args, whose):
-        data = await run.services.store.cached(vault.address(token, whose), run.services.clock.time())
+        data = await run.services.store.cached(address(token, whose), run.services.clock.time())
         if data is not None:
             vault.learn(token, whose, data)
     return vault.open(args, whose)

@@ -33,6 +33,7 @@ SHORTEST: Final = 8
 """Known values shorter than this are not looked for: they would mask ordinary text."""
 _PREFIX: Final = "[sealed:"
 _TOKEN: Final = re.compile(r"\[sealed:[0-9a-f]{16}\]")
+_TOKEN_BYTES: Final = re.compile(_TOKEN.pattern.encode())
 _MASK: Final = re.compile(re.escape(REDACTED) + r"\**")
 _PURPOSES: Final = (b"token", b"cipher", b"proof")
 _NONCE: Final = 16
@@ -149,7 +150,7 @@ class Vault:
         plain = encode(self._found[whose, token])
         nonce = os.urandom(_NONCE)
         text = _xor(plain, hashlib.shake_256(self._key(b"cipher") + nonce).digest(len(plain)))
-        return self.address(token, whose), nonce + text + self._proof(nonce, text, token, whose)
+        return address(token, whose), nonce + text + self._proof(nonce, text, token, whose)
 
     def learn(self, token: str, whose: str, data: bytes) -> bool:
         """Remember what was kept of a token; False for what this key did not encrypt for it."""
@@ -159,10 +160,6 @@ class Vault:
         plain = _xor(text, hashlib.shake_256(self._key(b"cipher") + nonce).digest(len(text)))
         self._remember(token, whose, decode(plain))
         return True
-
-    def address(self, token: str, whose: str = "") -> bytes:
-        """Under which key the value of a token is kept."""
-        return digest_of(("sealed", whose, token))
 
     def _proof(self, nonce: bytes, text: bytes, token: str, whose: str) -> bytes:
         return hmac.new(self._key(b"proof"), encode((nonce, text, token, whose)), hashlib.sha256).digest()
@@ -222,6 +219,16 @@ class Vault:
         self._found.move_to_end((whose, token))
         if len(self._found) > KEPT:
             self._found.popitem(last=False)
+
+
+def address(token: str, whose: str) -> bytes:
+    """Under which key the value of a token is kept."""
+    return digest_of(("sealed", whose, token))
+
+
+def tokens_in(data: bytes) -> set[str]:
+    """The tokens in encoded data."""
+    return {found.decode() for found in _TOKEN_BYTES.findall(data)}
 
 
 def _may_hold(entries: dict[str, Any]) -> bool:

@@ -94,11 +94,11 @@ class Shelf:
 
     def put(self, entry: CacheEntry) -> None:
         """Keep a value, in the room of those longest unused."""
-        self._drop(entry.key)
+        self.forget(entry.key)
         if len(entry.data) > entry.limit:
             return
         while self._bytes + len(entry.data) > entry.limit:
-            self._drop(next(iter(self._entries)))
+            self.forget(next(iter(self._entries)))
         self._entries[entry.key] = entry
         self._bytes += len(entry.data)
 
@@ -124,7 +124,8 @@ class Shelf:
         self._bytes = 0
         return size
 
-    def _drop(self, key: bytes) -> None:
+    def forget(self, key: bytes) -> None:
+        """Forget one value, if it is there."""
         entry = self._entries.pop(key, None)
         if entry is not None:
             self._bytes -= len(entry.data)

@@ -675,6 +675,7 @@ class MemoryStore:
         frames: Sequence[Replacement],
         blobs: Sequence[str],
         *,
+        forget: Sequence[bytes] = (),
         values: int,
         by: str,
         at: float,
@@ -699,6 +700,8 @@ class MemoryStore:
         run.erased = {**known, **{each.first: each for each in done}}
         for address in blobs:
             self._blobs.pop(address, None)
+        for each in forget:
+            self._shelf.forget(each)
         return self._anchor(at, "erase", Erasing(run_id, tuple(done), tuple(blobs), values, by, key_id(key)), key)
 
     def _anchor(self, at: float, kind: AnchorKind, data: AnchorData, key: bytes | None) -> Anchor:

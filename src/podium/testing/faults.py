@@ -448,13 +448,14 @@ class FaultyStore:
         frames: Sequence[Replacement],
         blobs: Sequence[str],
         *,
+        forget: Sequence[bytes] = (),
         values: int,
         by: str,
         at: float,
         key: bytes | None,
     ) -> Anchor:
         """As of the wrapped store."""
-        return await self.inner.erase(run_id, frames, blobs, values=values, by=by, at=at, key=key)
+        return await self.inner.erase(run_id, frames, blobs, forget=forget, values=values, by=by, at=at, key=key)
 
     async def close(self) -> None:
         """As of the wrapped store."""

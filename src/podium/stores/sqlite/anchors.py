@@ -30,7 +30,7 @@ from podium.core.errors import RunConflict, RunNotFound, StoreCorrupt
 from podium.core.records import Status
 from podium.ports import Replacement
 
-from . import sql
+from . import ledger, sql
 from .files import Database
 
 _erasing = msgspec.msgpack.Decoder(Erasing)
@@ -125,12 +125,13 @@ def erase(
     frames: Sequence[Replacement],
     blobs: Sequence[str],
     *,
+    forget: Sequence[bytes] = (),
     values: int,
     by: str,
     at: float,
     key: bytes | None,
 ) -> Anchor:
-    """Replace frames and delete content, and anchor that. Raises RunNotFound, RunConflict."""
+    """Replace frames, delete content and cached values, and anchor that. Raises RunNotFound, RunConflict."""
     found = db.execute(sql.ERASABLE, (run_id,)).fetchone()
     if found is None:
         raise RunNotFound(f"no run {run_id!r} in this store: `podium runs` lists those there are")
@@ -160,6 +161,7 @@ def erase(
     if db.has("blobs"):
         for address in blobs:
             db.execute(sql.ERASE_BLOB, (address,))
+    ledger.forget(db, forget)
     if db.has("mail"):
         db.execute(sql.ERASE_MAIL, (number,))
     return add(db, at, "erase", Erasing(run_id, tuple(done), tuple(blobs), values, by, key_id(key)), key)

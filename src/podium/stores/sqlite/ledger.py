@@ -6,6 +6,8 @@ transactions commit is the order in which money moves.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from podium.core.budgets import Amount, Balance, Charge, Crossing, Refusal, crossings, refused
@@ -103,11 +105,7 @@ def _refusal(db: Database, reservation: Reservation) -> Refusal | None:
 def put(db: Database, entry: CacheEntry) -> int:
     """Keep a value, in the room of those longest unused; about how many bytes were written."""
     db.need("cache")
-    total = int(db.execute(sql.CACHE_TOTAL).fetchone()[0])
-    known = db.execute(sql.CACHE_LENGTH, (entry.key,)).fetchone()
-    if known is not None:
-        db.execute(sql.CACHE_DROP, (entry.key,))
-        total -= known[0]
+    total = _without(db, entry.key, int(db.execute(sql.CACHE_TOTAL).fetchone()[0]))
     if len(entry.data) <= entry.limit:
         while total + len(entry.data) > entry.limit:
             key, length = db.execute(sql.CACHE_OLDEST).fetchone()
@@ -117,6 +115,24 @@ def put(db: Database, entry: CacheEntry) -> int:
         total += len(entry.data)
     db.execute(sql.CACHE_COUNT, (total,))
     return len(entry.data)
+
+
+def forget(db: Database, keys: Sequence[bytes]) -> None:
+    """Forget the values under these keys."""
+    if keys and db.has("cache"):
+        total = int(db.execute(sql.CACHE_TOTAL).fetchone()[0])
+        for key in keys:
+            total = _without(db, key, total)
+        db.execute(sql.CACHE_COUNT, (total,))
+
+
+def _without(db: Database, key: bytes, total: int) -> int:
+    """Drop the value under a key, if there is one; how many bytes of `total` are left."""
+    known = db.execute(sql.CACHE_LENGTH, (key,)).fetchone()
+    if known is None:
+        return total
+    db.execute(sql.CACHE_DROP, (key,))
+    return total - int(known[0])
 
 
 def clear(db: Database) -> CacheSize:

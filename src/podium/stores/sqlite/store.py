@@ -496,6 +496,7 @@ class SqliteStore:
         frames: Sequence[Replacement],
         blobs: Sequence[str],
         *,
+        forget: Sequence[bytes] = (),
         values: int,
         by: str,
         at: float,
@@ -507,7 +508,7 @@ class SqliteStore:
         Raises RunNotFound, RunConflict, and StoreLocked when another process keeps the log from being emptied.
         """
         done = await self._committer.write(
-            lambda db: anchors.erase(db, run_id, frames, blobs, values=values, by=by, at=at, key=key)
+            lambda db: anchors.erase(db, run_id, frames, blobs, forget=forget, values=values, by=by, at=at, key=key)
         )
         await asyncio.to_thread(empty_log, Path(self._db.path))
         return done

@@ -13,7 +13,7 @@ from podium.core.codec import TOMBSTONE, content_digest, encode
 from podium.core.errors import Erased, RunConflict, RunNotFound
 from podium.core.proof import AnchorProof, Findings, JournalProof
 from podium.core.records import Finished, Status, encode_record, frame
-from podium.ports import Blob, Replacement, Store, Transition
+from podium.ports import Blob, CacheEntry, CacheSize, Replacement, Store, Transition
 
 from .moves import driven, new_run, settled, step, suspend, take, write
 
@@ -67,12 +67,12 @@ async def finished(store: Store, *names: str, run: str = "r") -> None:
     await writer.transition(Transition(Status.SUCCEEDED, release=True))
 
 
-async def erase(store: Store, blobs: tuple[str, ...] = ()) -> None:
+async def erase(store: Store, blobs: tuple[str, ...] = (), forget: tuple[bytes, ...] = ()) -> None:
     """Replace the payload of the second record by a tombstone."""
     body = next(item for item in await links(store) if item.first == 2).body
     gone = frame([step("gone")])
     there = Replacement(2, hashlib.sha256(body).digest(), gone)
-    await store.erase("r", [there], blobs, values=1, by="ada", at=10.0, key=KEY)
+    await store.erase("r", [there], blobs, forget=forget, values=1, by="ada", at=10.0, key=KEY)
 
 
 class AuditPromises:
@@ -159,6 +159,19 @@ class AuditPromises:
         await erase(store, (content_digest(content),))
         with pytest.raises(Erased):
             await store.blob(content_digest(content))
+
+    async def test_cached_values_that_are_named_go_with_it_and_others_stay(self, store: Store) -> None:
+        await store.create(new_run())
+        writer = store.writer(await take(store), 1)
+        for key in (b"gone", b"left"):
+            writer.attach(CacheEntry(key, b"value", 1.0, 1e12, 1000))
+        await write(writer, step("a"))
+        writer.append(encode_record(Finished(Status.SUCCEEDED, 9.0)))
+        await writer.transition(Transition(Status.SUCCEEDED, release=True))
+        await erase(store, forget=(b"gone", b"never there"))
+        assert await store.cached(b"gone", 2.0) is None
+        assert await store.cached(b"left", 2.0) == b"value"
+        assert await store.cache_size() == CacheSize(1, len(b"value"))
 
     async def test_a_run_that_is_not_over_or_was_changed_meanwhile_is_not_erased(self, store: Store) -> None:
         _, writer = await driven(store)
