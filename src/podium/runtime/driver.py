@@ -34,9 +34,10 @@ from podium.ports import Allow, Busy, Deny, Lease, Member, Proposal, Timer, Tran
 
 from .calls import CallPerformer
 from .context import RunContext
+from .journal import Listener
 from .models import ModelPerformer
 from .reads import EmitPerformer, ReadPerformer, RememberPerformer
-from .run import Listener, Run
+from .run import Run
 from .scope import Frame, Scope
 from .services import Services
 from .step import Step

@@ -7,70 +7,34 @@ and futures; which actions there are, and what members see, is written on top of
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Protocol, cast
+from collections.abc import Callable, Mapping
+from typing import Any, cast
 
 import msgspec
 
 from podium.core.actions import Kind
-from podium.core.budgets import Amount
-from podium.core.codec import content_digest, decode, encode
-from podium.core.codec import encode as _encode
-from podium.core.deltas import Transient
+from podium.core.codec import decode
 from podium.core.errors import Cancelled, Failure, LeaseLost, PodiumError, SchemaTooNew, StepFailed, Unloaded
 from podium.core.labels import TRUSTED, Label
-from podium.core.money import pico
 from podium.core.records import (
     FORMAT,
-    NIL,
-    Began,
-    Ended,
-    Held,
     Hold,
     Outcome,
     Principal,
-    Record,
-    Retried,
     Signalled,
     Started,
-    decode_frame,
-    frame,
 )
 from podium.core.state import History
 from podium.core.usage import Usage
-from podium.ports import Blob, Lease, Settlement, Writer
+from podium.ports import Lease
 
 from .carrying import entries, owner, received
+from .journal import Journal, Listener
 from .pump import Pump
 from .replay import Replay
-from .reserving import Paid
 from .scope import Frame
 from .services import Services
 from .slots import Slots
-
-
-class Listener(Protocol):
-    """A live subscriber."""
-
-    def record(self, seq: int, record: Record) -> None:
-        """A record became durable."""
-        ...
-
-    def transient(self, delta: Transient) -> None:
-        """A passing event."""
-        ...
-
-
-class Standing(Protocol):
-    """A step that may stand in line before it has a receipt."""
-
-    def stand(self, order: int) -> None:
-        """Take the place `order` in line, not ready to go."""
-        ...
-
-    def leave(self) -> None:
-        """Give the place up, if there is one."""
-        ...
 
 
 class Wait:
@@ -99,40 +63,30 @@ class _Cancellation:
         self._run.stop()
 
 
-class Run:
+class Run(Journal):
     """See the module."""
 
     __slots__ = (
-        "_append",
         "_consider",
-        "_events",
-        "_frames",
-        "_listeners",
-        "_mask",
         "_seen_activity",
         "_watch",
         "_watched",
-        "_written",
         "aborted",
         "active",
         "attached",
         "billed",
         "breath",
         "cancelled",
-        "closed",
         "consumed",
         "context",
         "decisions",
         "deps",
         "ending",
         "expired",
-        "facts",
         "failure",
         "fork_cut",
-        "id",
         "label",
         "lease",
-        "limits",
         "loop",
         "mail",
         "next_due_at",
@@ -142,9 +96,7 @@ class Run:
         "pump",
         "replay",
         "root",
-        "services",
         "session",
-        "settling",
         "signals",
         "slots",
         "started",
@@ -152,7 +104,6 @@ class Run:
         "upgrade",
         "waits",
         "whose",
-        "writer",
     )
 
     def __init__(
@@ -173,12 +124,9 @@ class Run:
             raise PodiumError(f"run {lease.run} has no beginning in its journal")
         if started.reads > FORMAT:
             raise SchemaTooNew(f"run {lease.run} needs journal format {started.reads}: upgrade podium, then resume")
-        self.services = services
-        self.limits = services.limits
+        super().__init__(services, lease, history.facts, frames, listeners)
         self.loop = asyncio.get_running_loop()
-        self.id = lease.run
         self.lease = lease
-        self.facts = history.facts
         self.started: Started = started
         self.label: Label = started.label or TRUSTED
         """What the run's output carries; known when the member has returned."""
@@ -209,7 +157,6 @@ class Run:
         """Steps at work, Calls aside, that are not durable waits."""
         self.breath = 0
         """Steps that ended at once."""
-        self.closed = False
         self.cancelled = False
         self.expired = False
         self.aborted: StepFailed | None = None
@@ -226,178 +173,7 @@ class Run:
         self._seen_activity = -1
         self._watch: asyncio.TimerHandle | None = None
         self._watched = -1
-        self._listeners = listeners
-        self._frames = frames
-        self._written: list[bytes] = []
-        self._events: list[tuple[int, Record | Paid]] = []
-        self.settling: tuple[Settlement, ...] = ()
-        """Ends of reservations that are not known to be durable."""
         self.attached: dict[str, None] = {}
-        self.writer: Writer = services.store.writer(lease, self.facts.seq, self._committed)
-        self._append = self.writer.append
-        self._mask = services.vault.mask
-
-    # ------------------------------------------------------------------------------------------------------ journal
-
-    def _write(self, record: Record) -> int:
-        """Append a record whose facts were folded already; its number."""
-        plain = _encode(record)
-        data = self._mask(plain)
-        self._append(data)
-        self._written.append(data)
-        seq = self.facts.seq
-        if self._listeners:
-            self._events.append((seq, record if data is plain else decode_frame(frame([data]))[0]))
-        return seq
-
-    @property
-    def kept(self) -> list[bytes]:
-        """The run's whole journal as it is stored, for its result."""
-        return [*self._frames, frame(self._written)] if self._written else self._frames
-
-    def _unloaded(self) -> Unloaded:
-        return Unloaded(f"run {self.id} was unloaded; this drive records nothing more")
-
-    def began(self, record: Began) -> int:
-        """Journal a `Began`; its number. Like all that steps journal, it raises Unloaded on a closed drive."""
-        if self.closed:
-            raise self._unloaded()
-        self.facts.began(record)
-        return self._write(record)
-
-    def held(self, record: Held, began: Began | None = None) -> None:
-        """Journal a `Held`, about the attempt that `began` if there is one."""
-        if self.closed:
-            raise self._unloaded()
-        self.facts.held(record, began)
-        self._write(record)
-
-    def retried(self, record: Retried, began: Began | None) -> None:
-        """Journal a failed attempt."""
-        if self.closed:
-            raise self._unloaded()
-        if began is not None and began.reserved is not None:
-            self.settle(began, _amount(began, record.cost, None))
-        self.facts.retried(record, began)
-        self._write(record)
-
-    def ended(self, record: Ended, began: Began | None) -> int:
-        """Journal an `Ended`; its number."""
-        if self.closed:
-            raise self._unloaded()
-        if began is not None and began.reserved is not None and not record.cached:
-            self.settle(began, _amount(began, record.cost, record.usage))
-        self.facts.ended(record, began)
-        return self._write(record)
-
-    def settle(self, began: Began, amount: Amount | None) -> None:
-        """End the reservation of an attempt, in one commit with the next record. None spends all of it."""
-        settlement = Settlement(began.key, began.attempt, amount)
-        self.writer.attach(settlement)
-        self.settling = (*self.settling, settlement)
-
-    def note(self, record: Record) -> int:
-        """Journal a record about the run as a whole; its number. The driver's own: a closed drive may end with one."""
-        self.facts.other(record)
-        return self._write(record)
-
-    def masked(self, data: bytes) -> bytes:
-        """Encoded data that is written beside the records, without known secrets; itself if it has none."""
-        return self._mask(data)
-
-    def packed(self, value: Any) -> tuple[msgspec.Raw, str]:
-        """An encoded value, in place or as the address of a blob stored with the record."""
-        data = self._mask(encode(value))
-        if len(data) <= self.limits.blob:
-            return msgspec.Raw(data), ""
-        address = content_digest(data)
-        self.writer.attach(Blob(address, data))
-        return NIL, address
-
-    def fresh(self, value: Any) -> msgspec.Raw:
-        """A value that went into a blob, encoded as a reader of that blob will find it."""
-        return msgspec.Raw(self._mask(encode(value)))
-
-    def reserve(self, paid: Paid) -> int:
-        """Journal a `Began` that depends on its reservation; the number of whatever will be written."""
-        if self.closed:
-            raise self._unloaded()
-        data = self._mask(_encode(paid.began))
-        self._append(data, paid)
-        self._written.append(data)
-        self.facts.seq += 1
-        seq = self.facts.seq
-        if self._listeners:
-            self._events.append((seq, paid))
-        return seq
-
-    async def decided(self, step: Standing, paid: Paid, seq: int) -> None:
-        """Wait until it is known whether a reservation was granted, and fold in what was written at `seq`.
-
-        A cancellation waits that long too. Until then the step stands in line at `seq`, and stays there if it is
-        refused: that is where its receipt belongs, and nothing journaled later may be delivered before it.
-        """
-        slot = len(self._written) - 1
-        barrier = self.writer.barrier()
-        if barrier is not None:
-            step.stand(seq)
-        try:
-            if barrier is not None:
-                await _through(barrier)
-        except BaseException:
-            step.leave()
-            raise
-        finally:
-            if self.writer.failed is None:
-                self._written[slot] = self._mask(_encode(paid.record))
-                self._fold(paid, seq)
-        if paid.refusal is None:
-            step.leave()
-
-    def _fold(self, paid: Paid, seq: int) -> None:
-        facts = self.facts
-        now, facts.seq = facts.seq, seq - 1
-        if paid.refusal is None:
-            facts.began(paid.began)
-        else:
-            facts.ended(cast("Ended", paid.record), None)
-        facts.seq = now
-
-    def _committed(self, seq: int) -> None:
-        if self.settling:
-            self._told()
-        events = self._events
-        if not events:
-            return
-        done = 0
-        for number, record in events:
-            if number > seq:
-                break
-            done += 1
-            written = record.record if type(record) is Paid else cast("Record", record)
-            for listener in self._listeners:
-                listener.record(number, written)
-        del events[:done]
-
-    def _told(self) -> None:
-        """Pass on the alerts of reservations that are settled for good."""
-        settled, self.settling = self.settling, ()
-        for settlement in settled:
-            if settlement.crossed is None:
-                self.settling = (*self.settling, settlement)
-            else:
-                for crossing in settlement.crossed:
-                    self.services.alert(crossing)
-
-    def transient(self, delta: Transient) -> None:
-        """Pass a delta on to whoever listens now."""
-        for listener in self._listeners:
-            listener.transient(delta)
-
-    @property
-    def heard(self) -> bool:
-        """Whether anybody listens."""
-        return bool(self._listeners)
 
     # ------------------------------------------------------------------------------------------------- may we act?
 
@@ -579,34 +355,6 @@ class Run:
             raise self.aborted
         if (self.cancelled or self.expired) and not frame.cleaning and self.root is not None and self.root.cancelling():
             raise Cancelled("the run is being cancelled; use `async with ctx.cleanup():` for what must still happen")
-
-
-def _amount(began: Began, cost: str | None, usage: Usage | None) -> Amount | None:
-    """What an attempt used, as far as its record tells; None when nobody knows.
-
-    Of a reply whose cost is not known, the tokens are: the money stays what was reserved.
-    """
-    if cost is None:
-        if usage is None or began.reserved is None:
-            return None
-        cost = began.reserved
-    return Amount(pico(cost), 0 if usage is None else usage.total_tokens, 1 if began.kind is Kind.MODEL else 0)
-
-
-async def _through(barrier: Awaitable[None]) -> None:
-    """Await `barrier` to its end, even if the task is cancelled meanwhile; then the cancellation goes on."""
-    future = asyncio.ensure_future(barrier)
-    cancelled: asyncio.CancelledError | None = None
-    while not future.done():
-        try:
-            await asyncio.shield(future)
-        except asyncio.CancelledError as error:
-            if future.cancelled():
-                raise
-            cancelled = error
-    future.result()
-    if cancelled is not None:
-        raise cancelled
 
 
 def _resolve(future: asyncio.Future[Signalled | None], value: Signalled | None) -> None:
