@@ -320,6 +320,11 @@ def test_a_schema_that_is_itself_ends_with_a_finding(schema: dict[str, Any]) -> 
     assert "too much work" in validator(schema).findings({})[0].says
 
 
+def test_an_integer_beyond_every_float_is_a_finding_and_no_crash() -> None:
+    found = validator({"multipleOf": 0.5}).findings(10**400)
+    assert [item.says for item in found] == ["holds a number that is too large to check against its schema"]
+
+
 def test_long_values_and_many_alternatives_do_not_multiply() -> None:
     assert validator({"anyOf": [{"type": "integer"}] * 2000}).findings("x" * 1_000_000)
     assert validator({"uniqueItems": True}).fits([{"a": index} for index in range(5000)])

@@ -28,6 +28,8 @@ TOOLS["wipe"] = {"name": "wipe", "inputSchema": TEXT, "annotations": {"destructi
 TOOLS["look"] = {"name": "look", "inputSchema": TEXT, "annotations": {"readOnlyHint": True, "openWorldHint": False}}
 TOOLS["set"] = {"name": "set", "inputSchema": TEXT, "annotations": {"idempotentHint": True}}
 TOOLS["shape"]["outputSchema"] = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+KEY = os.environ.get("RAW_PASSPHRASE", "")
+"""A secret that it was given, and repeats in whatever goes wrong."""
 _lock = threading.Lock()
 
 
@@ -43,13 +45,13 @@ def text(value: str, **more: Any) -> dict[str, Any]:
 
 def call(id: Any, name: str, args: dict[str, Any]) -> dict[str, Any] | None:
     if name == "fail":
-        return {"id": id, "result": text("out of \u202estock\u0007", isError=True)}
+        return {"id": id, "result": text(f"out of \u202estock\u0007{KEY}", isError=True)}
     if name == "refuse":
         return {"id": id, "error": {"code": -32602, "message": "text must be short"}}
     if name == "boom":
-        return {"id": id, "error": {"code": -32603, "message": "it broke in the middle"}}
+        return {"id": id, "error": {"code": -32603, "message": f"it broke in the middle{KEY}"}}
     if name == "die":
-        sys.stderr.write("disk on fire\n")
+        sys.stderr.write(f"disk on fire{KEY}\n")
         sys.stderr.flush()
         os._exit(7)
     if name == "slow":

@@ -19,6 +19,7 @@ from podium.core.errors import ConfigurationError, NotDone, ToolError, ToolTimeo
 from podium.core.labels import untrusted
 from podium.ports import ToolContext
 from podium.tools.mcp import MCPTools, together
+from podium.tools.mcp.options import Http, Stdio, secrets_of
 
 RAW = Path(__file__).parent / "raw_server.py"
 
@@ -94,9 +95,10 @@ async def test_names_are_prefixed_made_to_fit_and_mapped_back(log: Path):
     assert received(log, "tools/call")[0]["params"]["name"] == "odd.name/übung"
 
 
-async def test_an_option_that_names_no_tool_is_an_error_with_the_name_that_was_meant(log: Path):
-    with pytest.raises(ConfigurationError, match="effects= names 'ecko', which it does not offer; did you mean echo"):
-        async with raw(log, effects={"ecko": "read"}):
+@pytest.mark.parametrize("option", [{"effects": {"ecko": "read"}}, {"approval": {"ecko": "always"}}])
+async def test_an_option_that_names_no_tool_is_an_error_with_the_name_that_was_meant(log: Path, option: dict[str, Any]):
+    with pytest.raises(ConfigurationError, match="= names 'ecko', which it does not offer; did you mean echo"):
+        async with raw(log, **option):
             pass
 
 
@@ -389,3 +391,29 @@ async def test_however_often_a_server_is_killed_no_call_arrives_twice_and_none_t
     assert all(answer in {text, "ToolError", "ToolUnavailable", "NotDone"} for text, answer in said.items())
     assert not {text for text, answer in said.items() if answer == "NotDone"} & set(arrived)
     assert len(received(log, "initialize")) > 3
+
+
+async def test_a_server_that_repeats_the_secret_it_was_given_tells_nobody(log: Path):
+    secret = "rosebud/in the snow 9"
+    async with raw(log, env={"RAW_PASSPHRASE": secret}) as server:
+        told = [str(await call(server, "env"))]
+        for name in ("fail", "boom", "die"):
+            with pytest.raises(ToolError) as raised:
+                await call(server, name)
+            told.append(str(raised.value))
+        told.append(server.stderr)
+    assert [text for text in told if "rosebud" in text] == []
+    assert all("[redacted]" in text for text in told[:4]), "and what else it said is there"
+
+
+async def test_the_secrets_of_a_server_are_known_by_the_names_they_were_given_under():
+    there = Http(
+        url="https://ada:pass-word-17@mcp.example/v1?x=1",
+        headers={"Authorization": "Bearer tok-of-the-server", "X-Trace": "abcdefgh1"},
+        auth="another-token-1",
+    )
+    assert set(secrets_of(there)) == {
+        "pass-word-17", "Bearer tok-of-the-server", "Bearer%20tok-of-the-server", "Bearer+tok-of-the-server",
+        "tok-of-the-server", "another-token-1",
+    }  # fmt: skip
+    assert secrets_of(Stdio(command="x", env={"MODE": "not so secret", "LEVEL_KEY": "1"})) == ()

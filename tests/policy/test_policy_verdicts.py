@@ -121,6 +121,31 @@ def test_the_approval_of_a_rule_is_the_approval_of_the_tools_table_too():
     assert verdict(policy, call(amount=500, approved=["policy:large"])) == ("allow", "policy:large")
 
 
+def test_an_approval_of_a_rule_spares_no_table_that_wants_stricter_deciders():
+    anybody = {"name": "look", "tools": ["refund"], "then": "ask"}
+    for table in ({"approvers": ["finance"]}, {"self_approval": False}):
+        policy = {"agents": SUPPORT, "rules": [anybody], "tools": {"refund": {"approval": "always", **table}}}
+        assert verdict(policy, call(amount=1)) == ("ask", "policy:look")
+        assert verdict(policy, call(amount=1, approved=["policy:look"])) == ("ask", "policy:tools.refund")
+        both = call(amount=1, approved=["policy:look", "policy:tools.refund"])
+        assert verdict(policy, both) == ("allow", "policy:look")
+
+
+def test_of_several_tables_that_want_approval_each_has_its_deciders_and_the_strictest_asks_first():
+    always = {"approval": "always"}
+    tables: dict[str, Any] = {
+        "*": always,
+        "refund": {**always, "approvers": ["finance", "boss"]},
+        "tag:finance": {**always, "approvers": ["boss"]},
+    }
+    policy = {"agents": SUPPORT, "tools": tables}
+    assert verdict(policy, call(amount=1)) == ("ask", "policy:tools.tag:finance")
+    assert verdict(policy, call(amount=1, approved=["policy:tools.tag:finance"]))[0] == "allow"
+    tables["tag:finance"] = {**always, "self_approval": False}
+    assert verdict(policy, call(amount=1)) == ("ask", "policy:tools.refund")
+    assert verdict(policy, call(amount=1, approved=["policy:tools.refund"])) == ("ask", "policy:tools.tag:finance")
+
+
 def test_a_policy_makes_what_a_tool_declares_stricter_only():
     policy: dict[str, Any] = {"tools": {"look_up": {"effect": "write"}, "refund": {"effect": "read", "reach": "none"}}}
     policy["agents"] = {"support": {"tools": ["effect:read", "reach:none"]}}

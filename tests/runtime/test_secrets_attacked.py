@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import quote, quote_plus
 
 import pytest
 
 from podium import Agent, Approval, Podium, Principal, ToolCall, member, tool
+from podium.core.deltas import Progress
 from podium.core.errors import RequestError
 from podium.core.messages import user
 from podium.core.redaction import is_sensitive
@@ -123,6 +126,50 @@ async def test_progress_that_a_tool_reports_is_cleaned(tmp_path: Path) -> None:
         told = "".join([str(event) async for event in app.stream(agent, "go")])
     assert "with [redacted]" in told
     assert [secret for secret in PLANTED if secret in told] == []
+
+
+async def test_progress_tells_no_secret_that_a_tool_was_given(tmp_path: Path) -> None:
+    @tool(effect="read")
+    async def working(password: str, ctx: Any) -> str:
+        """Work, telling too much."""
+        ctx.report(f"logging in with {password}")
+        await asyncio.sleep(0)
+        return "done"
+
+    agent = Agent("a", ScriptedModel([ToolCall("working", {"password": "correct horse 42"}), "done"]), [working])
+    async with Podium(tmp_path / "runs.db") as app:
+        events = [event async for event in app.stream(agent, "go")]
+    assert [event.message for event in events if isinstance(event, Progress)] == ["logging in with [redacted]"]
+
+
+WAYS: list[Callable[[str], str]] = [
+    lambda secret: quote(secret, safe=""),
+    quote,
+    quote_plus,
+    lambda secret: repr({"key": secret}),
+    json.dumps,
+    lambda secret: json.dumps(secret, ensure_ascii=False).replace("/", "\\/"),
+    lambda secret: json.dumps(secret).replace("/", "\\/"),
+]
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_secret_of_the_environment_is_known_in_an_address_and_in_quotes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: Callable[[str], str]
+) -> None:
+    secret = "Zq9+weird/s\u00e9cret 77'x\"y"
+    monkeypatch.setenv("SHOP_API_KEY", secret)
+
+    @tool(effect="read", retries=0)
+    def fetch() -> str:
+        """Fetch, and fail with the address."""
+        raise RuntimeError(f"403 for https://shop.example/orders?k={way(secret)}")
+
+    async with Podium(tmp_path / "runs.db") as app:
+        result = await Agent("a", ScriptedModel([ToolCall("fetch"), "done"]), [fetch]).run("go", app=app)
+    [error] = [step.error for step in result.steps if step.name == "fetch"]
+    assert way(secret).strip('"') not in error
+    assert "Zq9" not in error
 
 
 def test_the_audit_key_is_a_secret_too() -> None:

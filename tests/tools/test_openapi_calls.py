@@ -303,6 +303,20 @@ async def test_secrets_are_taken_out_of_whatever_comes_back(echo: Echo) -> None:
     assert await call(notes, "export", {}) == "token [redacted]"
 
 
+async def test_a_secret_is_found_however_the_answer_writes_it(echo: Echo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NOTES_TOKEN", "ab/cd\u00fcef+gh")
+    notes = OpenAPITools.load(NOTES_31, base_url=echo.url, auth={"token": "NOTES_TOKEN"})
+    written = (rb"ab/cd\u00fcef+gh", rb"ab\/cd\u00fcef+gh", rb"\u0061b\/cd\u00fcef\u002bgh")
+    for way in written:
+        echo.answer = lambda asked, way=way: (200, b'{"seen": "' + way + b'"}', {"content-type": "application/json"})
+        assert await call(notes, "export", {}) == {"seen": "[redacted]"}
+    for way in (*written[:2], b"ab%2Fcd%C3%BCef%2Bgh", b"ab/cd%C3%BCef+gh"):
+        echo.answer = lambda asked, way=way: (403, b'{"error": "' + way + b'"}', {"content-type": "application/json"})
+        with pytest.raises(ToolError) as raised:
+            await call(notes, "export", {})
+        assert str(raised.value).endswith('{"error": "[redacted]"}')
+
+
 @pytest.mark.parametrize("broken", ["", "two\nlines"])
 async def test_a_credential_that_went_bad_stops_the_call_before_it_is_sent(
     echo: Echo, monkeypatch: pytest.MonkeyPatch, broken: str

@@ -239,7 +239,8 @@ class Agent(Runnable[Output], Generic[Deps, Output]):
             turn = ctx.scope("turn")
             try:
                 reply = await self._ask(turn, form, transcript)
-                text = reply.message.text or text
+                if reviewing is None:  # what nobody has looked at yet is not given out when a limit ends the run
+                    text = reply.message.text or text
                 if calls := reply.message.tool_calls:
                     results, seqs = await self._use(turn, calls)
                     transcript.add(tool_results(*results), FromSteps(seqs), turn.key)
@@ -277,7 +278,16 @@ class Agent(Runnable[Output], Generic[Deps, Output]):
         config = form.config
         request = ModelRequest(transcript.view(), config.tools, config.settings, config.output, self.name)
         receipt: Receipt = await turn.perform(
-            CallModel(form.model, request, transcript, form.digest, self.retry, config.settings.timeout, self.cache)
+            CallModel(
+                form.model,
+                request,
+                transcript,
+                form.digest,
+                self.retry,
+                config.settings.timeout,
+                self.cache,
+                config.review is not None,
+            )
         )
         if receipt.error is not None:
             raise receipt.error

@@ -64,6 +64,6 @@ async def _everything(store: Store, prefix: str) -> list[Pending]:
             await asyncio.sleep(0)
         waiting = [item for item in pending_of(fold(await store.read(row.id))) if item.why in DECISIONS]
         if waiting:
-            decided = {mail.request for mail in await store.unread(row.id)}
+            decided = {mail.request for mail in await store.unread(row.id) if mail.kind != "signal"}
             found += [item for item in waiting if item.request not in decided]
     return found

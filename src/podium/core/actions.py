@@ -57,6 +57,8 @@ class CallModel(msgspec.Struct, frozen=True, gc=False):
     timeout: float | None = None
     cache: float | None = None
     """For how many seconds an equal request may be answered with the same reply; None is not at all."""
+    withheld: bool = False
+    """Whether its text is kept from live subscribers, because somebody decides first whether it is given out."""
 
 
 class CallTool(msgspec.Struct, frozen=True, gc=False):

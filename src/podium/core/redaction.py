@@ -209,6 +209,22 @@ def secrets_in(value: Any) -> list[str]:
     return sorted(found, key=lambda text: (-len(text), text))
 
 
+def spellings(secret: str) -> list[str]:
+    """How a text may be written in others: as it is, in JSON, in Python's `repr`, in an address; the longest first.
+
+    Not encoded as a whole (base64): what comes before it would change every character.
+    """
+    import json  # here, with the next: few processes have a secret to look for, and all of them import this module
+    import urllib.parse
+
+    quoted = [json.dumps(secret, ensure_ascii=pure)[1:-1] for pure in (False, True)]
+    found = [secret, *quoted, *[text.replace("/", "\\/") for text in quoted], repr(secret)[1:-1]]
+    data = secret.encode("utf-8", "surrogatepass")
+    found += [urllib.parse.quote_from_bytes(data, safe=safe) for safe in ("", "/", "/:@!$&'()*+,;=")]
+    found += [urllib.parse.quote_plus(data)]
+    return sorted(dict.fromkeys(found), key=len, reverse=True)
+
+
 def without(secrets: Sequence[str], value: Json, depth: int = DEEPEST) -> Json:
     """Plain JSON with `[redacted]` wherever a text holds one of the secrets; the same object when none does."""
     if not secrets:

@@ -28,6 +28,8 @@ RULE = "approval:tool"
 DEFAULT_EXPIRY = 7 * 24 * 3600.0
 """Seconds until silence counts as a refusal."""
 _MOST_PROMPT: Final = 500
+_MOST_AMOUNT: Final = 64
+"""Characters of an amount that is written as text."""
 
 Condition: TypeAlias = Callable[[dict[str, Any]], bool] | When | Mapping[str, Any] | Sequence[When | Mapping[str, Any]]
 """A predicate over the resolved arguments, or questions about them as data, all of which must hold."""
@@ -87,6 +89,10 @@ class Approval:
         for_whom = (f" for {'|'.join(self.roles)}" if self.roles else "") + ("" if self_approval else " by another")
         self.name = f"approval:{name or self._described()}{for_whom}"
         """The rule, as the journal names it."""
+        if self.name == RULE:
+            raise ConfigurationError(
+                "an approval cannot be named 'tool', by which a tool's own approval= goes: give another name="
+            )
         self.version = digest_of((self.name, self._data())).hex()
         """What a gate's version is made of: change the approval, and calls that wait are asked about again."""
 
@@ -259,8 +265,11 @@ def _amount(given: Any) -> Decimal | None:
     """US dollars, or None for what is no finite number."""
     if isinstance(given, bool) or not isinstance(given, int | float | str | Decimal):
         return None
+    text = str(given).strip()
+    if len(text) > _MOST_AMOUNT:
+        return None  # Never cut: a part of a number is another number.
     try:
-        amount = Decimal(str(given).strip()[:64])
+        amount = Decimal(text)
     except InvalidOperation:
         return None
     return amount if amount.is_finite() else None

@@ -154,7 +154,7 @@ class _Plan(msgspec.Struct, frozen=True):
     roles: tuple[tuple[str, tuple[str, ...]], ...]
     rules: tuple[CompiledRule, ...]
     otherwise: Verdict
-    approval: HoldFor | None
+    approvals: tuple[HoldFor, ...]
     notes: tuple[str, ...]
     """What the traits alone decided, in words."""
 
@@ -225,9 +225,15 @@ class PolicyCheck:
                     rule, f"{proposal.name} is for {_or(roles)}; {proposal.principal.id} holds none of these roles"
                 )
         verdict = self._first(plan.rules, proposal, plan.otherwise, notes)
-        if type(verdict) is Allow and plan.approval is not None and not _asked(proposal):
-            return plan.approval
+        if type(verdict) is Allow and plan.approvals:
+            return self._still_wanted(plan, proposal.approved) or verdict
         return verdict
+
+    def _still_wanted(self, plan: _Plan, approved: frozenset[str]) -> HoldFor | None:
+        """The first approval of the tool's tables that nobody has given, nor one that was at least as strict."""
+        given = [each for each in plan.approvals if each.rule in approved]
+        given += [_hold(each.rule, "") for each in plan.rules if each.then == "ask" and each.rule.id in approved]
+        return next((each for each in plan.approvals if not any(_covers(other, each) for other in given)), None)
 
     def _first(
         self, rules: Sequence[CompiledRule], proposal: Proposal, otherwise: Verdict | None, notes: list[str] | None
@@ -263,8 +269,7 @@ class PolicyCheck:
                 rule.id, rule.message or f"{proposal.subject} may not {what}: the rule {rule.name!r} forbids it"
             )
         prompt = rule.message or f"{proposal.subject} wants to call {proposal.name}, which needs approval ({rule.name})"
-        expires = DEFAULT_EXPIRY if rule.expires is None else rule.expires
-        return HoldFor(rule.id, prompt, rule.approvers, expires, rule.self_approval)
+        return _hold(rule, prompt)
 
     # --------------------------------------------------------------------------------------------------- planning
 
@@ -297,7 +302,7 @@ class PolicyCheck:
             tuple((f"policy:tools.{name}", table.roles) for name, table in tables if table.roles),
             _reachable(rule for rule in self._of_kind[Kind.TOOL] if rule.concerns(self.policy, agent, traits)),
             otherwise,
-            _approval(agent, traits.name, tables),
+            _approvals(agent, traits.name, tables),
             tuple(notes),
         )
 
@@ -342,17 +347,32 @@ def _reachable(rules: Any) -> tuple[CompiledRule, ...]:
     return tuple(found)
 
 
-def _approval(agent: str, tool: str, tables: Sequence[tuple[str, ToolTable]]) -> HoldFor | None:
-    for name, table in tables:
-        if table.approval == "always":
-            expires = DEFAULT_EXPIRY if table.expires is None else table.expires
-            prompt = f"{agent} wants to call {tool}"
-            return HoldFor(f"policy:tools.{name}", prompt, table.approvers, expires, table.self_approval)
-    return None
+def _hold(rule: Rule, prompt: str) -> HoldFor:
+    expires = DEFAULT_EXPIRY if rule.expires is None else rule.expires
+    return HoldFor(rule.id, prompt, rule.approvers, expires, rule.self_approval)
 
 
-def _asked(proposal: Proposal) -> bool:
-    return any(rule.startswith("policy:") for rule in proposal.approved)
+def _approvals(agent: str, tool: str, tables: Sequence[tuple[str, ToolTable]]) -> tuple[HoldFor, ...]:
+    found = [
+        HoldFor(
+            f"policy:tools.{name}",
+            f"{agent} wants to call {tool}",
+            table.approvers,
+            DEFAULT_EXPIRY if table.expires is None else table.expires,
+            table.self_approval,
+        )
+        for name, table in tables
+        if table.approval == "always"
+    ]
+    # The strictest first, which may spare the others.
+    return tuple(sorted(found, key=lambda each: -sum(_covers(each, other) for other in found)))
+
+
+def _covers(given: HoldFor, wanted: HoldFor) -> bool:
+    """Whether whoever may give one approval may give the other too, so that one word is enough for both."""
+    if given.self_approval and not wanted.self_approval:
+        return False
+    return not wanted.roles or (bool(given.roles) and set(given.roles) <= set(wanted.roles))
 
 
 def _plain(proposal: Proposal) -> Proposal:

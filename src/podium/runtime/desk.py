@@ -14,12 +14,13 @@ from typing import Any, Final, Protocol, cast
 from podium.core.codec import encode
 from podium.core.errors import RequestError, RunNotFound
 from podium.core.records import Principal, Resumed
+from podium.core.redaction import REDACTED
 from podium.core.state import History, fold
 from podium.ports import Clock, Mail, Member, RunRow, Store
 
 from .carrying import owner, posted
 from .results import Pending, pending_of
-from .vault import Vault
+from .vault import Vault, strayed
 
 DECISIONS: Final = frozenset({"ask", "approval", "review", "in_doubt"})
 """What a person decides. Other waits end by themselves, or by a signal."""
@@ -173,7 +174,7 @@ class Desk:
             if len(fitting) > 1:
                 raise RequestError(f"run {run_id} waits for several; name one" + _listed(fitting))
             request = fitting[0].request
-        if any(mail.request == request for mail in await self._store.unread(run_id)):
+        if any(mail.request == request and mail.kind != "signal" for mail in await self._store.unread(run_id)):
             raise RequestError(f"{request} was decided already; the run has not taken it up yet")
         for item in waiting:
             if item.request == request:
@@ -193,6 +194,11 @@ class Desk:
             raise RequestError(
                 "the edit holds a secret of the environment, which no call is given from outside: let the tool read "
                 "its credentials itself"
+            )
+        if strayed(args, item.args):
+            raise RequestError(
+                f"the edit has {REDACTED} where no hidden value was: leave those where they are, in lists of the same "
+                "length, or write what is meant"
             )
         problem = "" if self._referee is None else self._referee.of_call(history, item, args, member)
         if problem:

@@ -218,14 +218,15 @@ class Driver:
         """Record how the run ended and give the lease back, in one transaction."""
         status, failure = _verdict(run, error)
         rule = ""
-        if status is Status.SUCCEEDED:
+        if status is Status.EXHAUSTED and isinstance(error, Exhausted):
+            output = error.partial
+        if status is Status.SUCCEEDED or (status is Status.EXHAUSTED and output is not None):
+            # What was reached before a limit is given out like an answer, so it passes like one.
             said = _answer(run, output)
             if isinstance(said, str):
                 rule = said
             else:
                 status, failure, output = Status.FAILED, said, None
-        elif isinstance(error, Exhausted):
-            output = error.partial
         if failure is not None:
             failure = self.services.vault.clean(failure)
         run.ending = failure

@@ -17,6 +17,7 @@ from podium.ports import Tool, ToolContext
 
 from .bounded import Expired, bounded
 from .run import Run
+from .sealing import echoed
 from .step import Step
 
 MOST_KEY = 200
@@ -29,8 +30,8 @@ def idempotency_key(run_id: str, key: str) -> str:
     return whole if len(whole) <= MOST_KEY else f"{run_id}:{digest_of(key).hex()}"
 
 
-def context_of(run: Run, step: Step, attempt: int) -> ToolContext:
-    """What a tool may know of one attempt of its call."""
+def context_of(run: Run, step: Step, attempt: int, secret: dict[str, Any] | None) -> ToolContext:
+    """What a tool may know of one attempt of its call. `secret` are its arguments when they hold secrets."""
     frame = step.scope.frame
     return ToolContext(
         run_id=run.id,
@@ -40,7 +41,7 @@ def context_of(run: Run, step: Step, attempt: int) -> ToolContext:
         deadline=frame.deadline,
         idempotency_key=idempotency_key(run.id, step.key),
         deps=run.deps,
-        report=_reporter(run, step.key) if run.heard else None,
+        report=_reporter(run, step.key, secret) if run.heard else None,
     )
 
 
@@ -67,9 +68,11 @@ def _retrieve(task: asyncio.Task[Any]) -> None:
         task.exception()
 
 
-def _reporter(run: Run, key: str) -> Any:
+def _reporter(run: Run, key: str, secret: dict[str, Any] | None) -> Any:
     def report(message: str, fraction: float | None) -> None:
         message = run.services.vault.mask_text(redact_text(message))
+        if secret is not None:
+            message = echoed(run, secret, message)
         run.loop.call_soon_threadsafe(run.transient, Progress(key, message, fraction))
 
     return report

@@ -121,7 +121,7 @@ class ModelPerformer:
             request = _request(run, action, model)
             if bound is not None:
                 request = paying.limited(request, bound.output)
-            reply = at_once(model.request(request, emitter(run, step.key, began.attempt)))
+            reply = at_once(model.request(request, emitter(run, step.key, began.attempt, withheld=action.withheld)))
             if type(reply) is Blocked:
                 reply = await rest(reply, timeout, run.services.clock)
         except asyncio.CancelledError:
@@ -307,7 +307,8 @@ async def _recalled(run: Run, step: Step, model: Model, key: bytes, judged: _Jud
     began = await _begin(run, step, model, 1, judged=judged, durable=False)
     if began is not None:
         reply = with_ids(reply, run.facts.seq + 1)
-        emit = emitter(run, step.key, 1)
+        action = cast("CallModel", step.action)
+        emit = emitter(run, step.key, 1, withheld=action.withheld)
         if emit is not None:
             for delta in deltas_of(reply):
                 emit(delta)

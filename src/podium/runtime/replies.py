@@ -53,14 +53,14 @@ def _sound(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def emitter(run: Run, key: str, attempt: int) -> Emitter | None:
+def emitter(run: Run, key: str, attempt: int, *, withheld: bool) -> Emitter | None:
     """Passes the pieces of a reply to live subscribers; None when there are none.
 
-    Where checks judge answers, text is held back: a piece that was shown cannot be withheld any more.
+    Where a person or a check judges answers, text is held back: a piece that was shown cannot be withheld any more.
     """
     if not run.heard:
         return None
-    judged = run.services.gate.concerns(Kind.ANSWER)
+    judged = withheld or run.services.gate.concerns(Kind.ANSWER)
 
     def emit(delta: Delta) -> None:
         if judged and isinstance(delta, TextDelta | ThinkingDelta):

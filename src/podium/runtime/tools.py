@@ -128,7 +128,7 @@ class ToolPerformer:
         run.services.tools.called(tool)
         slots = run.slots
         while True:
-            if not slots.take():
+            if run.cancelled or not slots.take():
                 await _turn(run, step)
             try:
                 began = _begun(run, step, tool, cleared, attempt)
@@ -144,7 +144,7 @@ class ToolPerformer:
                 if barrier is not None:
                     await step.durable(barrier)
                     run.check()
-                context = context_of(run, step, attempt)
+                context = context_of(run, step, attempt, cleared.args if cleared.hides else None)
                 try:
                     if tool.blocking:
                         value = await in_thread(run, tool, cleared.args, context, timeout)
@@ -182,6 +182,8 @@ class ToolPerformer:
     ) -> bool:
         """Deal with what an attempt raised; True when another attempt is to follow."""
         write = tool.effect == "write"
+        # What a tool says itself is certain; what merely happened to it (a lost connection, a bug) may pass.
+        certain = isinstance(raised, StepFailed) and not (raised.transient or isinstance(raised, NotDone))
         if cleared.hides and not isinstance(raised, Expired):
             raised = discreet(run, cleared.args, as_step_error(raised, ToolError))
         if isinstance(raised, NotDone):
@@ -198,8 +200,6 @@ class ToolPerformer:
             error = as_step_error(raised, ToolError)
             if write:
                 return await self._settle(run, step, tool, cleared, began, f"{tool.name} raised {error}")
-        # What a tool says itself is certain; what merely happened to it (a lost connection, a bug) may pass.
-        certain = isinstance(raised, StepFailed) and not (raised.transient or isinstance(raised, NotDone))
         if not certain and await self._again(run, step, tool, began, error):
             return True
         await _finish(run, step, tool, began, error=error)
@@ -491,6 +491,12 @@ async def _finish(
 
 async def _turn(run: Run, step: Step) -> None:
     """Stand in line for a slot. When its turn comes, the run may be ending, or its lease over: it never begins."""
+    if run.cancelled and not step.scope.frame.cleaning:
+        # A person's word, or the time for another attempt, came behind the cancellation, which is on its way to whoever
+        # waits for this step.
+        await run.loop.create_future()
+    if run.slots.take():
+        return
     await run.slots.wait()
     try:
         run.refuse(step.scope.frame)

@@ -25,7 +25,7 @@ import msgspec
 from podium.core.codec import decode, digest_of, encode
 from podium.core.errors import Failure, ToolValidationError
 from podium.core.messages import Message, Reply, ToolCall
-from podium.core.redaction import REDACTED, WORD, is_sensitive, redact, redact_text, without
+from podium.core.redaction import REDACTED, WORD, is_sensitive, redact, redact_text, spellings, without
 
 KEPT: Final = 4096
 """How many found secrets are remembered in memory; the oldest is forgotten first."""
@@ -64,7 +64,7 @@ class Vault:
         self._found: OrderedDict[tuple[str, str], Any] = OrderedDict()
         # The longest first, so that a secret that contains another is masked as a whole.
         values = sorted({item for item in known if len(item) >= SHORTEST}, key=lambda item: (-len(item), item))
-        self._known = tuple([(data, _masked(len(data))) for value in values for data in _spellings(value)])
+        self._known = tuple([(data, _masked(len(data))) for value in values for data in _spelled(value)])
 
     # ------------------------------------------------------------------------------------------------ known secrets
 
@@ -258,6 +258,27 @@ def restored(edited: Any, shown: Any, original: Any) -> Any:
     return cast("Any", edited)
 
 
+def strayed(edited: Any, shown: Any) -> bool:
+    """Whether edited arguments hold a `[redacted]` that is not where it was shown, and so stands for nothing."""
+    return _marked(restored(edited, shown, _unmarked(shown)))
+
+
+def _unmarked(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _unmarked(item) for key, item in cast("dict[str, Any]", value).items()}
+    if isinstance(value, list):
+        return [_unmarked(item) for item in cast("list[Any]", value)]
+    return "" if isinstance(value, str) and REDACTED in value else value
+
+
+def _marked(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(REDACTED in key or _marked(item) for key, item in cast("dict[str, Any]", value).items())
+    if isinstance(value, list):
+        return any(map(_marked, cast("list[Any]", value)))
+    return isinstance(value, str) and REDACTED in value
+
+
 def _names_file(value: str) -> bool:
     """Whether a variable such as GOOGLE_APPLICATION_CREDENTIALS says where a secret is, and is none itself."""
     if not value.startswith(("/", "~/", "./")):
@@ -276,8 +297,6 @@ def _masked(size: int) -> bytes:
     return REDACTED.encode().ljust(size, b"*")[:size]
 
 
-def _spellings(secret: str) -> list[bytes]:
-    """How a secret may stand in a record: as it is, and inside JSON that is kept as text."""
-    quoted = msgspec.json.encode(secret)[1:-1]
-    plain = secret.encode("utf-8", "surrogatepass")
-    return [plain] if quoted == plain else [plain, quoted]
+def _spelled(secret: str) -> list[bytes]:
+    """How a secret may stand in a record. Most look the same everywhere; each other way is one search more a record."""
+    return [way.encode("utf-8", "surrogatepass") for way in spellings(secret)]

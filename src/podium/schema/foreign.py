@@ -99,6 +99,8 @@ class Validator:
                     break
         except (_TooMuch, RecursionError):
             found.append(Finding("", "takes too much work to check against its schema: give a smaller value"))
+        except OverflowError:  # an integer beyond every float, where the schema has a fraction
+            found.append(Finding("", "holds a number that is too large to check against its schema"))
         finally:
             _left.reset(token)
         return found

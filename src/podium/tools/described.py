@@ -147,7 +147,8 @@ class DescribedTool:
         Raises ToolValidationError, with `data["where"] == "result"`, when the result is not JSON, too large, or does
         not fit `returns`: the call has happened then. Whatever the callable raises passes.
         """
-        return self._checked(await self._call(args, ctx))
+        # A copy: the next attempt gets what this one got, and what it says is searched for the secrets that it got.
+        return self._checked(await self._call(_copied(args), ctx))
 
     async def settle(self, key: str, args: dict[str, Any]) -> Any:
         """Ask `reconcile` what came of a call: its result as plain JSON, or it raises NotDone.
@@ -215,6 +216,15 @@ def _lifetime(name: str, effect: Effect, cache: float | None) -> float | None:
     if isinstance(cache, bool) or not 0 < cache < float("inf"):
         raise ConfigurationError(f"{name}: cache={cache!r}: give seconds above 0, or leave it out")
     return float(cache)
+
+
+def _copied(value: Any) -> Any:
+    """Plain JSON again, sharing nothing that can be changed."""
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in cast("dict[str, Any]", value).items()}
+    if isinstance(value, list):
+        return [_copied(item) for item in cast("list[Any]", value)]
+    return value
 
 
 def _words(given: str | Sequence[str]) -> tuple[str, ...]:

@@ -15,13 +15,14 @@ import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar, cast
 
 from typing_extensions import Unpack
 
 from podium.core.errors import ConfigurationError, MissingExtra, StepFailed, ToolError, ToolValidationError
 from podium.core.labels import untrusted
 from podium.core.messages import Message
+from podium.core.redaction import without
 from podium.ports import ToolContext
 
 from .catalog import Prompt, Resource, address, found, prompt_of, resource_of
@@ -236,7 +237,7 @@ class MCPTools:
         for item in result.contents[:MOST_TOOLS]:
             contents.append(contents_of(item, left))
             left = max(0, left - len(contents[-1].get("text") or contents[-1].get("data") or ""))
-        return contents
+        return without(self._connection.secrets, contents)
 
     async def prompts(self) -> tuple[Prompt, ...]:
         """The prompts it offers; none when it has none."""
@@ -331,6 +332,8 @@ class MCPTools:
         names = {tool.name for tool in listed}
         for field in ("include", "effects", "reach", "doubtful", "pins"):
             self._all_known(field, getattr(options, field), names)
+        if isinstance(options.approval, Mapping):
+            self._all_known("approval", cast("Mapping[str, Any]", options.approval), names)
         wanted = [tool for tool in listed if self._wanted(tool.name)]
         definitions: dict[str, Definition] = {}
         tools: dict[str, DescribedTool] = {}
@@ -392,7 +395,10 @@ class MCPTools:
         what = f"{self.name}: {line(original, 80)}"
 
         async def heard(progress: float, total: float | None, message: str | None) -> None:
-            ctx.report(line(message or ""), min(1.0, max(0.0, progress / total)) if total else None)
+            ctx.report(
+                line(without(self._connection.secrets, message or "")),
+                min(1.0, max(0.0, progress / total)) if total else None,
+            )
 
         async def request(client: Client) -> Any:
             # Here, not before: the connection may be another than a moment ago, and so may what it offers.
@@ -402,14 +408,15 @@ class MCPTools:
             return await client.call_tool(original, args, progress_callback=heard)
 
         result = await self._connection.ask(what, request, None)
-        limit = self.options.output_limit
+        limit, secrets = self.options.output_limit, self._connection.secrets
         if result.is_error:
-            said = clean(cut(error_text(result, limit), limit), limit + 100) or "it gives no reason"
+            told = without(secrets, error_text(result, limit))
+            said = clean(cut(told, limit), limit + 100) or "it gives no reason"
             if original in self.options.doubtful:
                 raise ToolError(f"{what} answered with an error: {said}")
             # The server has answered, so what came of the call is known; a failure that is known is not in doubt.
             raise ToolValidationError(f"{what} answered with an error: {said}", where="server")
-        return result_of(result, limit)
+        return without(secrets, result_of(result, limit))
 
     def _still(self, definition: Definition) -> None:
         """Raise if the server no longer offers the tool as it was when the agent was given it."""

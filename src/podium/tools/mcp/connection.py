@@ -23,9 +23,10 @@ from podium.core.errors import (
     ToolUnavailable,
     ToolValidationError,
 )
+from podium.core.redaction import without
 
 from .live import Live, Unreachable, cancelling
-from .options import Options, Target
+from .options import Options, Target, secrets_of
 from .process import GRACE, Process
 from .wording import line
 
@@ -61,6 +62,8 @@ class Connection:
     ) -> None:
         self.target = target
         self.options = options
+        self.secrets = secrets_of(target)
+        """What must not come back from the server."""
         self._on_connected = on_connected
         self._on_changed = on_changed
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -216,7 +219,7 @@ class Connection:
         from mcp import MCPError
         from pydantic import ValidationError
 
-        said = line(str(error), 1000)
+        said = line(without(self.secrets, str(error)), 1000)
         if isinstance(error, ToolError | ConfigurationError):
             return error
         if isinstance(error, ValidationError):

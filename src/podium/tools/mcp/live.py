@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from podium.core.errors import ConfigurationError
 
-from .options import Http, Options, Stdio, Target
+from .options import Http, Options, Stdio, Target, secrets_of
 from .process import GRACE, Process, running
 from .wording import line
 
@@ -37,7 +37,7 @@ class Live:
         self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self.client: Client | None = None
-        self.process = Process() if isinstance(target, Stdio) else None
+        self.process = Process(secrets_of(target)) if isinstance(target, Stdio) else None
         self.wire: WireClient | None = None
         self.broken = False
         self._users = 0

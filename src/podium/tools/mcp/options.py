@@ -15,6 +15,7 @@ import msgspec
 from typing_extensions import TypedDict
 
 from podium.core.errors import ConfigurationError
+from podium.core.redaction import SHORTEST_TOLD, secrets_in, spellings
 from podium.ports import Effect, Reach
 
 Approval: TypeAlias = Literal["always", "never"] | Callable[[dict[str, Any]], bool]
@@ -146,6 +147,21 @@ class Http(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Target: TypeAlias = Stdio | Http
+
+
+def secrets_of(target: Target) -> tuple[str, ...]:
+    """What a server was given that nobody else is to see, should it repeat it: in every spelling, the longest first.
+
+    Of variables and headers it is those whose names say so; what a function or an `httpx2.Auth` gives is not known.
+    """
+    if isinstance(target, Stdio):
+        given = secrets_in([dict(target.env), *target.args])
+    else:
+        auth = [target.auth] if isinstance(target.auth, str) else []
+        given = [*secrets_in([dict(target.headers), target.url]), *auth]
+        given += [value.partition(" ")[2] for value in given]  # `Bearer ...`: what is behind the scheme
+    found = {way for value in given if len(value) >= SHORTEST_TOLD for way in spellings(value)}
+    return tuple(sorted(found, key=lambda way: (-len(way), way)))
 
 
 def checked(target: Target, given: MCPOptions) -> Options:

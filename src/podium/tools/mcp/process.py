@@ -10,10 +10,11 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any, Final, cast
 
 from podium.core.errors import ConfigurationError
+from podium.core.redaction import without
 
 from .options import Stdio
 from .wording import line
@@ -31,7 +32,9 @@ MOST_GARBAGE: Final = 1000
 class Process:
     """What is known of a running server program: its last words, and how it ended."""
 
-    def __init__(self) -> None:
+    def __init__(self, secrets: Sequence[str] = ()) -> None:
+        self._secrets = secrets
+        """What it was given and may write, which nobody is to read."""
         self._tail = bytearray()
         self.pid: int | None = None
         self.returncode: int | None = None
@@ -45,7 +48,7 @@ class Process:
     @property
     def stderr(self) -> str:
         """The end of what it wrote to standard error."""
-        return self._tail.decode("utf-8", "replace")
+        return without(self._secrets, self._tail.decode("utf-8", "replace"))
 
     @property
     def last_words(self) -> str:

@@ -57,8 +57,8 @@ class Reader:
 
     def _json(self, response: Response, carried: Carried) -> Any:
         try:
-            # As text, so that a secret the server repeats is found wherever it stands.
-            value = msgspec.json.decode(carried.hide(response.body.decode()))
+            # Once read, so that a secret the server repeats is found however it is written (`\/` and `\u002f` are one).
+            value = carried.hidden(msgspec.json.decode(response.body))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise ToolValidationError(
                 f"{self._name}: the answer says it is {response.media} and is not", where="result"

@@ -18,7 +18,7 @@ from urllib.parse import quote
 import msgspec
 
 from podium.core.errors import ConfigurationError, NotDone
-from podium.core.redaction import REDACTED, redact_text
+from podium.core.redaction import redact_text, spellings, without
 
 from .document import Document, Unusable
 from .operations import Operation
@@ -43,9 +43,12 @@ class Carried(msgspec.Struct, kw_only=True):
 
     def hide(self, text: str) -> str:
         """`text` without these secrets."""
-        for secret in sorted({item for item in self.secrets if len(item) >= SHORTEST}, key=len, reverse=True):
-            text = text.replace(secret, REDACTED)
-        return text
+        return self.hidden(text)
+
+    def hidden(self, value: Any) -> Any:
+        """Plain JSON without these secrets."""
+        longest_first = sorted({item for item in self.secrets if len(item) >= SHORTEST}, key=len, reverse=True)
+        return without(longest_first, value)
 
     def one_line(self, text: str, limit: int) -> str:
         """Somebody else's words, fit for a message: one line, short, no secrets of ours and none that look so."""
@@ -100,7 +103,7 @@ class Credentials:
             secret = await self._secret(name)
             scheme = self._document.resolve(self._schemes[name])
             kind, form = scheme.get("type"), str(scheme.get("scheme", "")).lower()
-            carried.secrets += [secret, quote(secret, safe="")]
+            carried.secrets += spellings(secret)
             if kind == "apiKey":
                 _api_key(carried, scheme, secret)
             elif kind == "http" and form == "basic":
