@@ -254,6 +254,38 @@ async def test_separation_of_duties_is_in_the_journal_and_binds_every_process(an
             await plain.handle(handle.run_id).approve(by=ADA)
 
 
+async def test_of_two_who_decide_in_the_same_moment_the_second_is_told(any_machine: Machine) -> None:
+    async with any_machine.app(approvals=[Approval(tools="refund")], members=[pays]) as app:
+        handle = await app.start(pays, 20)
+        [item] = (await handle.settled()).pending
+        store = spy(app)
+        post = store.inner.post
+
+        async def both(mail: Mail) -> Any:
+            store.inner.post = post
+            await post(Mail(mail.id, mail.run, "approve", mail.request, encode({}), ADA, mail.at))
+            return await post(mail)
+
+        store.inner.post = both
+        with pytest.raises(RequestError, match="was decided by ada in the same moment"):
+            await handle.reject(item.request, by=BOB)
+        result = await app.handle(handle.run_id).result()
+    assert (result.output, PAID) == ("refunded 20", [("A-1", 20)])
+
+
+def test_roles_given_as_one_text_are_no_letters() -> None:
+    with pytest.raises(ConfigurationError, match=r"write roles=\('contractor',\)"):
+        Principal("bob", "contractor")  # pyright: ignore[reportArgumentType]
+
+
+async def test_a_run_is_named_so_that_every_terminal_can_show_it(machine: Machine) -> None:
+    async with machine.app() as app:
+        for name in ("a\nb", "\x1b[2J", "abc\u202ecba", " a", "x" * 201):
+            with pytest.raises(ConfigurationError, match="cannot name a run"):
+                await app.start(pays, 1, run_id=name)
+        assert (await app.start(pays, 1, run_id="Größe 7/8")).run_id == "Größe 7/8"
+
+
 async def test_silence_refuses_when_the_time_is_over(machine: Machine, clock: FakeClock) -> None:
     async with machine.app(approvals=[Approval(tools="refund", expires=3600)]) as app:
         handle = await app.start(pays, 20)

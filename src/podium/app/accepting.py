@@ -12,10 +12,14 @@ import msgspec
 from podium.agents.member import RunOptions
 from podium.core.budgets import Budget, Charge
 from podium.core.codec import digest_of, encode
+from podium.core.errors import ConfigurationError
 from podium.core.messages import Message
 from podium.core.records import NIL, Principal, Started, decode_frame, encode_record, frame
 from podium.ports import Member, NewRun
 from podium.schema import dump
+
+MOST_ID = 200
+"""Characters of a run's name."""
 
 
 def accepted(
@@ -33,7 +37,7 @@ def accepted(
 
     `now` is epoch seconds, `policy` the version of the gate's.
     """
-    run_id = options.run_id or new_run_id()
+    run_id = _valid(options.run_id) if options.run_id else new_run_id()
     input, history = _conversation(input, options.message_history)
     plain = dump(input)
     started = Started(
@@ -55,6 +59,15 @@ def accepted(
         started = cast("Started", decode_frame(frame([masked]))[0])
     digest = digest_of((member.name, plain, history))
     return NewRun(run_id, member.name, target, (masked,), now, "", started.session, digest), started
+
+
+def _valid(run_id: str) -> str:
+    """A run's name as its caller chose it. Raises ConfigurationError for one that no terminal or log could show."""
+    if not run_id.isprintable() or run_id != run_id.strip() or len(run_id) > MOST_ID:
+        raise ConfigurationError(
+            f"{run_id[:80]!r} cannot name a run: give 1 to {MOST_ID} printable characters, without spaces at the ends"
+        )
+    return run_id
 
 
 def new_run_id() -> str:

@@ -15,7 +15,7 @@ import msgspec
 from .actions import Kind
 from .budgets import Charge
 from .codec import encode
-from .errors import Failure, SchemaTooNew, StoreCorrupt
+from .errors import ConfigurationError, Failure, SchemaTooNew, StoreCorrupt
 from .labels import Label
 from .messages import Message
 from .transcript import Origin
@@ -63,6 +63,10 @@ class Principal(msgspec.Struct, frozen=True, gc=False, array_like=True):
     id: str = "local"
     roles: tuple[str, ...] = ()
     tenant: str = ""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.roles, str):  # else each letter would be a role, and a rule about the whole would not fit
+            raise ConfigurationError(f"the roles of {self.id!r} are a list of names: write roles=({self.roles!r},)")
 
 
 class Started(msgspec.Struct, tag="S", frozen=True, gc=False, array_like=True):

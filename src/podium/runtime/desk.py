@@ -249,6 +249,21 @@ class Desk:
             raise RequestError(f"a decision has at most {MOST_DATA >> 20} MiB, not {len(content):,} bytes")
         mail = Mail(f"{run_id}:{name}", run_id, kind, request, content, by or Principal(), self._clock.time())
         await self._posted(await self._store.post(mail))
+        if mail_id is None and kind != "signal":
+            await self._was_first(mail)
+
+    async def _was_first(self, mail: Mail) -> None:
+        """Raise RequestError when somebody else decided in the same moment: the store kept their word, not this one."""
+        kept = next((each for each in await self._store.unread(mail.run) if each.id == mail.id), None)
+        if kept is not None:
+            lost, by = (kept.by, kept.kind, kept.data) != (mail.by, mail.kind, mail.data), kept.by
+        else:
+            taken = (await self.history(mail.run)).decisions.get(mail.request)
+            if taken is None:
+                return
+            lost, by = (taken.by, taken.kind) != (mail.by, mail.kind), taken.by
+        if lost:
+            raise RequestError(f"{mail.request} was decided by {by.id} in the same moment; that word stands, not yours")
 
 
 def _changed(item: Pending, edit: Any) -> dict[str, Any]:
