@@ -228,10 +228,11 @@ def test_a_tool_that_is_a_plain_function_is_refused_with_the_decorator_to_use() 
 
 def test_tools_that_are_no_list_and_a_review_that_is_none_are_refused_with_what_to_write() -> None:
     given: Any = add
+    many: Any = [[add]]
     with pytest.raises(ConfigurationError, match=r"the tools of agent 'shop' are a list: write \[add\]"):
         Agent("shop", tools=given)
     with pytest.raises(ConfigurationError, match="is not a tool: unpack it"):
-        Agent("shop", tools=[given, [add]])
+        Agent("shop", tools=[*many, add])
     threshold: Any = 0.7
     with pytest.raises(ConfigurationError, match=r"write review=Review\(0.7\)"):
         Agent("shop", review=threshold)

@@ -150,8 +150,8 @@ def test_what_is_no_list_of_tools_is_refused_with_what_to_write(tools: Any, said
 
 async def test_a_batch_of_what_is_no_call_is_refused_before_anything_runs() -> None:
     executor = ToolExecutor([double])
+    calls: Any = [("double", {"n": 1}), {"name": "double", "args": {"n": 1}}]
     with pytest.raises(ConfigurationError, match=r"is no call: write \(name, arguments\)"):
-        calls: Any = [("double", {"n": 1}), {"name": "double", "args": {"n": 1}}]
         await executor.execute_batch(calls)
     assert executor.log == ()
 

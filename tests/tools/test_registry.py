@@ -180,7 +180,7 @@ def test_permissions_may_be_the_tools_themselves() -> None:
     registry = ToolRegistry([search, order])
     registry.set_tool_permissions("clerk", [search, "effect:write"])
     assert registry.permissions("clerk") == {"search"}
-    registry.set_tool_permissions("clerk", order)
+    registry.set_tool_permissions("clerk", [order])
     assert registry.permissions("clerk") == {"order"}
     with pytest.raises(ConfigurationError, match="3 is not a tool: give its name"):
         registry.set_tool_permissions("clerk", [3])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]

@@ -40,6 +40,12 @@ Event: TypeAlias = Literal[
     "model", "retry", "spawn", "signal", "cancel",
 ]  # fmt: skip
 
+VERDICTS = (
+    "allow", "deny", "hold", "rewrite", "approve", "edit", "reject", "answer", "happened", "not_happened", "abort",
+    "resolve",
+)  # fmt: skip
+"""What the gate says of an action, and a person of what was held or in doubt."""
+
 MOST_VALUE = 4000
 """Characters of arguments that an entry shows."""
 

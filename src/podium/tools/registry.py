@@ -372,8 +372,7 @@ def row_of(tool: Tool, *, default: bool = True, deprecated: str | None = None, u
 
 
 def _words(given: Iterable[str | Tool]) -> Iterator[str]:
-    single: object = given
-    for each in (given,) if isinstance(single, str) or hasattr(single, "effect") else given:
+    for each in (given,) if isinstance(given, str) else given:
         yield each if isinstance(each, str) else _name(each, "a tool")
 
 
