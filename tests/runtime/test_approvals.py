@@ -165,6 +165,8 @@ async def test_two_approvals_want_two_decisions(machine: Machine) -> None:
         await handle.approve(by=ADA)
         await handle.settled()
         assert PAID == []
+        with pytest.raises(RequestError, match=r"by='bob' is nobody: write Principal"):
+            await handle.approve(by="bob")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
         with pytest.raises(RequestError, match="for ops"):
             await handle.approve(by=ADA)
         await handle.approve(by=BOB)

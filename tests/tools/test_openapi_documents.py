@@ -318,6 +318,12 @@ def test_server_variables_are_chosen_among_those_the_document_has() -> None:
     assert all("is one of ['eu', 'us'], not 'mars'" in reason for reason in api.skipped.values())
 
 
+def test_making_tools_of_a_document_directly_is_answered_with_load() -> None:
+    source: Any = "shop.yaml"
+    with pytest.raises(ConfigurationError, match=r"OpenAPITools\.load\('shop\.yaml'\)"):
+        OpenAPITools(source)
+
+
 def test_a_relative_server_needs_an_address() -> None:
     api = OpenAPITools.load(NOTES_31, auth={"token": "NOTES_TOKEN"})
     assert all("give base_url=" in reason for reason in api.skipped.values())

@@ -41,10 +41,14 @@ class OpenAPITools(Sequence[DescribedTool]):
     (names that met).
     """
 
-    def __init__(self, tools: Sequence[DescribedTool], *, skipped: Mapping[str, str], notes: Sequence[str]) -> None:
+    def __init__(
+        self, tools: Sequence[DescribedTool], *, skipped: Mapping[str, str] | None = None, notes: Sequence[str] = ()
+    ) -> None:
+        if isinstance(cast("object", tools), str | Path | Mapping):
+            raise ConfigurationError(f"OpenAPITools.load({str(tools)[:80]!r}) reads a document")
         self._tools = tuple(tools)
         self._by_name = {tool.name: tool for tool in self._tools}
-        self.skipped = dict(skipped)
+        self.skipped = dict(skipped or {})
         """`METHOD /path` to why it is no tool."""
         self.notes = tuple(notes)
 
