@@ -144,6 +144,9 @@ def test_the_user_may_say_an_effect_better_than_the_method() -> None:
     assert shop(effects={"items.create": "idempotent"})["items_create"].effect == "idempotent"
     with pytest.raises(ConfigurationError, match="'serach', which is no operation"):
         shop(effects={"serach": "read"})
+    reed: Any = {"search": "reed"}
+    with pytest.raises(ConfigurationError, match=r"effects\['search'\] = 'reed': say one of read"):
+        shop(effects=reed)
 
 
 def test_credentials_must_be_there_before_anything_is_called() -> None:

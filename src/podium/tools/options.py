@@ -25,7 +25,8 @@ Approval: TypeAlias = Literal["always", "never"] | Callable[[dict[str, Any]], bo
 CACHED: Final = 3600.0
 """Seconds for which `cache=True` keeps a result."""
 _NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
-_EFFECTS: Final = ("read", "idempotent", "write")
+EFFECTS: Final = ("read", "idempotent", "write")
+"""How a call may be repeated."""
 _REACHES: Final = ("none", "local_undoable", "local", "external", "destructive", "spend")
 _MEANT: Final = {
     "requires_network": "network=True",
@@ -90,8 +91,8 @@ def valid_name(name: str) -> str:
 
 def check_options(name: str, options: Options) -> None:
     """Raise ConfigurationError for an option that cannot be meant."""
-    if options.effect is not None and options.effect not in _EFFECTS:
-        raise ConfigurationError(f"{name}: effect={options.effect!r}: say one of {', '.join(_EFFECTS)}")
+    if options.effect is not None and options.effect not in EFFECTS:
+        raise ConfigurationError(f"{name}: effect={options.effect!r}: say one of {', '.join(EFFECTS)}")
     if options.reach not in _REACHES:
         raise ConfigurationError(f"{name}: reach={options.reach!r}: say one of {', '.join(_REACHES)}")
     if options.approval not in ("always", "never") and not callable(options.approval):

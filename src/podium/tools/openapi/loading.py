@@ -20,6 +20,7 @@ import msgspec
 from podium.core.errors import ConfigurationError, MissingExtra, NotDone, ToolValidationError
 from podium.ports import Effect, ToolContext
 from podium.tools.described import DescribedTool
+from podium.tools.options import EFFECTS
 
 from .answers import Reader
 from .bodies import encode_body
@@ -109,6 +110,9 @@ class OpenAPITools(Sequence[DescribedTool]):
         )
         chosen, skipped, notes = _chosen(api, include, exclude, prefix)
         wanted: dict[str, Effect] = dict(effects or {})
+        for named, effect in wanted.items():
+            if effect not in EFFECTS:
+                raise ConfigurationError(f"effects[{named!r}] = {effect!r}: say one of {', '.join(EFFECTS)}")
         version = str(document.info.get("version", "1"))[:40] or "1"
         tools: list[DescribedTool] = []
         for name, where, operation in chosen:
