@@ -559,5 +559,5 @@ async def test_calls_of_an_agent_of_a_file_wait_for_the_person_it_says(folder: P
 def test_a_tool_is_no_target_and_says_what_to_do(folder: Path):
     with pytest.raises(ConfigurationError, match=r"shop.py:stock is a tool: give it to an agent"):
         load("shop.py:stock")
-    with pytest.raises(ConfigurationError, match="members found there: none"):
+    with pytest.raises(ConfigurationError, match=r"shop.py has no 'stok': did you mean 'stock'"):
         load("shop.py:stok")

@@ -20,6 +20,7 @@ from . import team_file
 from .core.codec import content_digest
 from .core.errors import ConfigurationError
 from .ports import Member, Tool
+from .ports.selectors import nearest
 
 
 def load(target: str) -> Member:
@@ -51,7 +52,8 @@ def _value(reference: str, folder: Path, wanted: Callable[[Any], bool], what: st
     for part in attribute.split("."):
         if not hasattr(value, part):
             names = ", ".join(_names_in(module, wanted)) or "none"
-            raise ConfigurationError(f"{where} has no {attribute!r}; {what} found there: {names}")
+            likely = _likely(part, value) if names == "none" else ""
+            raise ConfigurationError(f"{where} has no {attribute!r}{likely or f'; {what} found there: {names}'}")
         value = getattr(value, part)
     return value
 
@@ -119,6 +121,12 @@ def _is_tool(value: Any) -> bool:
 
 def _names_in(module: ModuleType, wanted: Callable[[Any], bool]) -> list[str]:
     return sorted(name for name, value in vars(module).items() if not name.startswith("_") and wanted(value))
+
+
+def _likely(name: str, where: object) -> str:
+    """The end of an error: the name that was probably meant, be it of a function that makes what is wanted."""
+    ending = nearest(name, [known for known in dir(where) if not known.startswith("_")])
+    return ending if "did you mean" in ending else ""
 
 
 def _file(where: str, folder: Path) -> ModuleType:

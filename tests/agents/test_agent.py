@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 from typing import Any, Literal
 
 import msgspec
@@ -226,6 +227,18 @@ def test_a_tool_that_is_a_plain_function_is_refused_with_the_decorator_to_use() 
         Agent("shop", tools=[plain])  # pyright: ignore[reportArgumentType]
 
 
+def test_tools_that_are_no_list_and_a_review_that_is_none_are_refused_with_what_to_write() -> None:
+    given: Any = add
+    many: Any = [[add]]
+    with pytest.raises(ConfigurationError, match=r"the tools of agent 'shop' are a list: write \[add\]"):
+        Agent("shop", tools=given)
+    with pytest.raises(ConfigurationError, match="is not a tool: unpack it"):
+        Agent("shop", tools=[*many, add])
+    threshold: Any = 0.7
+    with pytest.raises(ConfigurationError, match=r"write review=Review\(0.7\)"):
+        Agent("shop", review=threshold)
+
+
 def test_two_tools_of_one_name_a_nameless_agent_and_no_iterations_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="two tools named 'add'"):
         Agent("shop", tools=[add, add])
@@ -353,6 +366,24 @@ def test_importing_a_name_of_another_library_is_answered_with_ours(name: str) ->
     with pytest.raises(ImportError, match=f"podium has no '{name}'; in Podium it is"):
         exec(f"from podium import {name}")  # noqa: S102  (the statement itself is what is tried)
     assert not hasattr(podium, name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["query_external_resource", "set_tool_permissions", "get_tool_cost_report", "inbox", "approve", "ModelRetry"],
+)
+def test_names_of_methods_are_answered_with_where_they_are(name: str) -> None:
+    with pytest.raises(AttributeError, match="in Podium it is"):
+        getattr(podium, name)
+
+
+def test_where_a_name_is_said_to_be_it_is() -> None:
+    told = [words.split()[0].rstrip(",;") for words in podium._SPELLED.values()]  # pyright: ignore[reportPrivateUsage]
+    places = [place for place in told if place.startswith("podium.")]
+    assert len(places) > 8
+    for place in places:
+        module, _, name = place.rpartition(".")
+        assert hasattr(importlib.import_module(module), name), place
 
 
 def test_every_public_name_can_be_had_and_no_other() -> None:

@@ -105,6 +105,33 @@ def test_an_event_that_does_not_exist_is_an_error_that_names_those_that_do(refun
     assert refunded("audit", "show", "--event", "run.").code == 0
 
 
+def test_a_verdict_that_does_not_exist_is_an_error_that_names_those_that_do(refunded: Podium) -> None:
+    done = refunded("audit", "show", "--verdict", "denied")
+    assert done.code == 2
+    assert "there is no verdict 'denied'; verdicts are allow, deny" in done.err
+    assert refunded("audit", "show", "--verdict", "deny").code == 0
+
+
+def test_whoever_may_read_the_store_and_not_the_key_sees_the_log_and_the_chains(
+    refunded: Podium, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = Path.open
+
+    def denied(path: Path, *args: Any, **options: Any) -> Any:
+        if path.name == "audit.key":
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path, *args, **options)
+
+    monkeypatch.setattr(Path, "open", denied)
+    assert len(shown(refunded)) > 5
+    done = refunded("audit", "verify")
+    assert (done.code, done.out[:2]) == (0, "ok")
+    assert "signatures were not checked" in done.out
+    done = refunded("audit", "export", "log.jsonl")
+    assert done.code == 2
+    assert "is not this user's to read: be its owner, or give PODIUM_AUDIT_KEY" in done.err
+
+
 def test_an_untouched_store_is_proven_and_a_changed_one_is_not(refunded: Podium) -> None:
     done = refunded("audit", "verify", "--json")
     assert done.code == 0

@@ -77,6 +77,8 @@ def test_one_command_imports_neither_the_others_nor_the_terminal():
         (["run"], 2, "Missing argument 'TARGET'"),
         (["run", "team.py:echo", "--nope"], 2, "No such option: --nope"),
         (["dance"], 2, "No such command 'dance'"),
+        (["inbox"], 2, "podium approve, without a name, lists what waits for a person"),
+        (["run", "teams.py:mkae"], 2, "teams.py has no 'mkae': did you mean 'make'?"),
         (["runs", "--status", "tired"], 2, "--status is one of pending,"),
         (["runs", "--store", "nope://x"], 2, "'nope://x' is not a store"),
         (["runs", "--store", "broken.py"], 7, "broken.py is not a Podium store"),
@@ -93,6 +95,7 @@ def test_what_goes_wrong_is_one_line_and_a_code(
     podium: Podium, folder: Path, arguments: list[str], code: int, line: str
 ):
     (folder / "broken.py").write_text("1 / 0\n")
+    (folder / "teams.py").write_text("def make():\n    pass\n")
     (folder / "binary").write_bytes(b"\xff\xfe\xff")
     connection = sqlite3.connect(folder / "foreign.db")
     connection.execute("CREATE TABLE songs (name)")

@@ -154,6 +154,44 @@ def test_reading_what_was_erased_is_a_typed_error() -> None:
         decode(started.input)
 
 
+DECISIONS = {
+    "edit": ("approve", {"args": {"amount": "payload"}}),
+    "approve": ("approve", {}),
+    "reject": ("reject", {"message": "payload"}),
+    "answer": ("answer", {"value": "payload"}),
+    "happened": ("resolve", {"choice": "happened", "result": "payload"}),
+    "not_happened": ("resolve", {"choice": "not_happened", "result": None}),
+}
+
+
+@pytest.mark.parametrize("word", DECISIONS)
+def test_erasing_leaves_what_a_person_decided(word: str) -> None:
+    kind, data = DECISIONS[word]
+    given = Signalled("m", kind, "cafe", 6.0, raw(data), Principal("bob"))
+    (gone,) = erased([given])
+    assert [each.verdict for each in told(given)] == [each.verdict for each in told(gone)] == [word]
+    assert b"payload" not in encode_record(gone)
+    assert erased([gone]) == [gone]
+
+
+def test_a_decision_without_its_payload_cannot_be_read_as_another_one() -> None:
+    (gone,) = erased([Signalled("m", "approve", "cafe", 6.0, raw({"args": {"amount": 1}}))])
+    assert isinstance(gone, Signalled)
+    with pytest.raises(Erased, match="was erased"):
+        decode(gone.data)
+
+
+@pytest.mark.parametrize(
+    ("answer", "verdict"),
+    [({"decision": "edit", "output": {"text": "payload"}}, "edit"), ({"decision": "approve"}, "approve")],
+)
+def test_an_edited_answer_is_told_as_edited_and_stays_so(answer: dict[str, object], verdict: str) -> None:
+    given = Signalled("m", "approve", "cafe", 6.0, raw({"value": answer}), Principal("bob"))
+    (gone,) = erased([given])
+    assert [each.verdict for each in told(given)] == [each.verdict for each in told(gone)] == [verdict]
+    assert b"payload" not in encode_record(gone)
+
+
 def test_erasing_one_step_leaves_the_others() -> None:
     other = tool("a.1/other.1")
     began, kept = erased([tool(), other], "a.1/refund.1")

@@ -165,6 +165,8 @@ async def test_two_approvals_want_two_decisions(machine: Machine) -> None:
         await handle.approve(by=ADA)
         await handle.settled()
         assert PAID == []
+        with pytest.raises(RequestError, match=r"by='bob' is nobody: write Principal"):
+            await handle.approve(by="bob")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
         with pytest.raises(RequestError, match="for ops"):
             await handle.approve(by=ADA)
         await handle.approve(by=BOB)
@@ -177,7 +179,8 @@ async def test_two_approvals_want_two_decisions(machine: Machine) -> None:
         ({"tools": "tagg:finance"}, "did you mean 'tag'"),
         ({"when": {"arg": "amount", "op": "=>", "value": 1}}, "no op"),
         ({"when": {"argument": "amount"}}, "no question"),
-        ({"when": "amount > 100"}, "is a text: write a function of the arguments"),
+        ({"when": "amount > 100"}, "is no condition: write a function of the arguments"),
+        ({"when": 3}, "is no condition"),
         ({"cost_above": "much"}, "US dollars"),
         ({"cost": "amount"}, "cost_above"),
         ({"expires": 0}, "seconds"),

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 import podium
 from podium import ConfigurationError, Sandbox, SandboxResult
@@ -40,7 +44,7 @@ async def test_output_and_error_stay_apart_and_bytes_that_are_no_text_are_replac
 async def test_a_program_that_is_not_there_is_said_to_be_missing() -> None:
     result = await Sandbox().run(["no-such-program"])
     assert (result.success, result.exit_code) == (False, 127)
-    assert result.error == "there is no such program in the sandbox"
+    assert result.error == "there is no program 'no-such-program' in the sandbox"
 
 
 async def test_a_failure_is_told_in_one_line_with_the_last_line_of_its_own_words() -> None:
@@ -87,6 +91,26 @@ async def test_a_result_that_is_not_json_is_a_failure_that_says_so() -> None:
 async def test_inputs_that_are_not_json_are_refused_before_anything_runs() -> None:
     with pytest.raises(ConfigurationError, match="inputs must be JSON"):
         await Sandbox().python("1", {"x": object()})
+
+
+class Order(BaseModel):
+    price: Decimal
+    day: date
+
+
+async def test_inputs_and_arguments_may_be_close_to_json() -> None:
+    order = Order(price=Decimal("12.50"), day=date(2026, 3, 1))
+    result = await Sandbox().python("[order['price'], order['day'], tags, path]", {
+        "order": order, "tags": {"b", "a"}, "path": Path("x/y"),
+    })  # fmt: skip
+    assert result.value == ["12.50", "2026-03-01", ["a", "b"], "x/y"]
+    assert (await Sandbox().call("builtins:len", [{"one", "two"}])).value == 2
+
+
+@pytest.mark.parametrize("name", ["a-b", "class", "", "1st"])
+async def test_inputs_that_cannot_be_variables_are_refused(name: str) -> None:
+    with pytest.raises(ConfigurationError, match="cannot be a variable"):
+        await Sandbox().python("1", {name: 1})
 
 
 async def test_a_function_is_called_by_name_with_arguments_by_name_or_in_order() -> None:
@@ -210,6 +234,8 @@ def test_the_sync_twins_work_without_a_loop_on_a_running_loop_and_in_threads() -
         ({"cpu_seconds": 0}, "cpu_seconds="),
         ({"floor": "Z"}, "floor="),
         ({"env": {"A=B": "x"}}, "env:"),
+        ({"env": ["A=1"]}, "env= takes names"),
+        ({"files": ["a.txt"]}, "files= takes names"),
         ({"output_limit": 0}, "output_limit="),
         ({"memory_mb": "x"}, "memory_mb='x': give a number"),
         ({"network": ["http://a b/"]}, "address of a page"),

@@ -78,6 +78,12 @@ def test_functions_are_those_of_the_mathematics_library(x: float) -> None:
     assert math.isclose(float(evaluate(f"sin({x}) + log({x})")), math.sin(x) + math.log(x), abs_tol=1e-9)
 
 
+@pytest.mark.parametrize("expression", ["1 / 0", "0 / 0", "1 // 0", "5 % 0", "0 ** -1"])
+def test_a_division_by_zero_is_called_so(expression: str) -> None:
+    with pytest.raises(ToolError, match="division by zero"):
+        evaluate(expression)
+
+
 async def test_as_a_tool_it_answers_a_call() -> None:
     execution = await ToolExecutor([calculator]).execute("calculator", {"expression": "6 * 7"})
     assert (execution.success, execution.output) == (True, "42")

@@ -133,6 +133,29 @@ def test_two_tools_of_one_name_are_refused() -> None:
         ToolExecutor([double, double])
 
 
+@pytest.mark.parametrize(
+    ("tools", "said"),
+    [
+        (double, r"are a list: write \[double\]"),
+        ([print], "is not a tool: decorate the function"),
+        (print, "are a list of tools, not .*: decorate the function"),
+        ([[double]], "is not a tool: unpack it"),
+        (["double"], "is not a tool: give what @tool makes"),
+    ],
+)
+def test_what_is_no_list_of_tools_is_refused_with_what_to_write(tools: Any, said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said):
+        ToolExecutor(tools)
+
+
+async def test_a_batch_of_what_is_no_call_is_refused_before_anything_runs() -> None:
+    executor = ToolExecutor([double])
+    calls: Any = [("double", {"n": 1}), {"name": "double", "args": {"n": 1}}]
+    with pytest.raises(ConfigurationError, match=r"is no call: write \(name, arguments\)"):
+        await executor.execute_batch(calls)
+    assert executor.log == ()
+
+
 async def test_a_tool_that_repeats_its_secret_in_words_tells_no_log() -> None:
     @tool(effect="read")
     def enter(password: str) -> str:

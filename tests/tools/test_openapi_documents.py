@@ -144,6 +144,9 @@ def test_the_user_may_say_an_effect_better_than_the_method() -> None:
     assert shop(effects={"items.create": "idempotent"})["items_create"].effect == "idempotent"
     with pytest.raises(ConfigurationError, match="'serach', which is no operation"):
         shop(effects={"serach": "read"})
+    reed: Any = {"search": "reed"}
+    with pytest.raises(ConfigurationError, match=r"effects\['search'\] = 'reed': say one of read"):
+        shop(effects=reed)
 
 
 def test_credentials_must_be_there_before_anything_is_called() -> None:
@@ -316,6 +319,12 @@ def test_server_variables_are_chosen_among_those_the_document_has() -> None:
     api = OpenAPITools.load(SHOP, variables={"region": "mars"}, **options)
     assert len(api) == 0
     assert all("is one of ['eu', 'us'], not 'mars'" in reason for reason in api.skipped.values())
+
+
+def test_making_tools_of_a_document_directly_is_answered_with_load() -> None:
+    source: Any = "shop.yaml"
+    with pytest.raises(ConfigurationError, match=r"OpenAPITools\.load\('shop\.yaml'\)"):
+        OpenAPITools(source)
 
 
 def test_a_relative_server_needs_an_address() -> None:

@@ -175,6 +175,17 @@ def test_a_permission_that_means_nothing_is_refused_when_it_is_set(word: str) ->
         ToolRegistry().set_tool_permissions("clerk", [word])
 
 
+def test_permissions_may_be_the_tools_themselves() -> None:
+    search, order = made(), made("order")
+    registry = ToolRegistry([search, order])
+    registry.set_tool_permissions("clerk", [search, "effect:write"])
+    assert registry.permissions("clerk") == {"search"}
+    registry.set_tool_permissions("clerk", [order])
+    assert registry.permissions("clerk") == {"order"}
+    with pytest.raises(ConfigurationError, match="3 is not a tool: give its name"):
+        registry.set_tool_permissions("clerk", [3])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+
+
 async def test_a_registry_outside_an_app_says_where_its_reports_are() -> None:
     with pytest.raises(ConfigurationError, match=r"ask app\.tools"):
         await ToolRegistry([made()]).get_tool_cost_report()

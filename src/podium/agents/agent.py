@@ -31,7 +31,7 @@ from podium.core.messages import (
     user,
 )
 from podium.core.transcript import FromPin, FromSession, FromSteps, Transcript
-from podium.ports import Check, Context, Model, Receipt, Runner, Tool
+from podium.ports import Check, Context, Model, Receipt, Runner, Tool, tools_in
 from podium.schema import OutputType, output_type
 
 from .member import Runnable
@@ -122,6 +122,8 @@ class Agent(Runnable[Output], Generic[Deps, Output]):
         self.review = review
         self._output: OutputType[Output] = output_type(output)
         if review is not None:
+            if not isinstance(cast("object", review), Review):
+                raise ConfigurationError(f"review={review!r} of agent {name!r} is not one: write review=Review(0.7)")
             review.check(name, self._output)
         self._pin: tuple[str, bytes] | None = None
         self._own: _Form | None = None
@@ -346,11 +348,7 @@ class _Form:
 
 def _checked(agent: str, tools: Sequence[Tool]) -> dict[str, Tool]:
     found: dict[str, Tool] = {}
-    for tool in tools:
-        if not hasattr(tool, "effect") or not hasattr(tool, "invoke"):
-            raise ConfigurationError(
-                f"{tool!r} in the tools of agent {agent!r} is not a tool: decorate the function with @tool(effect=...)"
-            )
+    for tool in tools_in(tools, f"the tools of agent {agent!r}"):
         if tool.name in found:
             raise ConfigurationError(f"agent {agent!r} has two tools named {tool.name!r}: give one another name")
         found[tool.name] = tool

@@ -15,12 +15,12 @@ import tempfile
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable
 from pathlib import Path
-from typing import IO
+from typing import IO, get_args
 
 import msgspec
 
 from podium.core import audit_file
-from podium.core.audit import AuditEntry, AuditReader
+from podium.core.audit import VERDICTS, AuditEntry, AuditReader, Event
 from podium.core.chain import Anchor, Link, Seal, key_id
 from podium.core.codec import content_digest
 from podium.core.errors import ConfigurationError, PodiumError, RunNotFound, StoreError
@@ -96,9 +96,14 @@ class Audit:
         """Entries that meet all conditions, run by run in the order of their beginning, each in its order.
 
         `since` is epoch seconds; `event` may be its beginning (`run.`). Nothing is checked here: see `verify`. Raises
-        RunNotFound, StoreCorrupt for records that cannot be read.
+        RunNotFound, ConfigurationError for an event or verdict that there is not, StoreCorrupt for records that cannot
+        be read.
         """
-        key = self.key.wanted()
+        if event is not None and not any(known.startswith(event) for known in get_args(Event)):
+            raise ConfigurationError(f"there is no event {event!r}; events are {', '.join(get_args(Event))}")
+        if verdict is not None and verdict not in VERDICTS:
+            raise ConfigurationError(f"there is no verdict {verdict!r}; verdicts are {', '.join(VERDICTS)}")
+        key = None if self.key.hidden() else self.key.wanted()
         evidence = await self._store().evidence()
         found = False
         try:
@@ -129,7 +134,7 @@ class Audit:
         """
         began = time.perf_counter()
         findings = Findings()
-        key = self.key.known()
+        key = None if self.key.hidden() else self.key.known()
         anchors = AnchorProof(findings, key, None if anchor is None else _parsed(anchor))
         journals = JournalProof(findings, anchors)
         try:
@@ -157,7 +162,7 @@ class Audit:
 
     def verify_file(self, path: str | Path) -> AuditReport:
         """Check an exported log, in bounded memory. Synchronous. Raises ConfigurationError when it cannot be read."""
-        return verify_file(path, self.key.known())
+        return verify_file(path, None if self.key.hidden() else self.key.known())
 
     # ----------------------------------------------------------------------------------------------------- exporting
 

@@ -42,11 +42,27 @@ class AuditKey:
             mode, text = self.file.stat().st_mode, self.file.read_text("ascii")
         except FileNotFoundError:
             return None
+        except PermissionError as error:
+            raise ConfigurationError(
+                f"the audit key {self.file} is not this user's to read: be its owner, or give {VARIABLE}"
+            ) from error
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigurationError(f"the audit key {self.file} cannot be read: {error}") from error
         if mode & 0o077:
             raise ConfigurationError(f"others may read the audit key: chmod 600 {self.file}")
         return _from_text(text.strip(), str(self.file))
+
+    def hidden(self) -> bool:
+        """Whether there is a key that this user may not read: enough to look at a log, and at its chains."""
+        if self.file is None or os.environ.get(VARIABLE):
+            return False
+        try:
+            with self.file.open("rb"):
+                return False
+        except PermissionError:
+            return True
+        except OSError:
+            return False
 
     def wanted(self) -> bytes | None:
         """The key, made now if it can be; None where nothing can be written. Raises ConfigurationError."""

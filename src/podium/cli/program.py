@@ -81,8 +81,24 @@ def run(arguments: Sequence[str] | None = None) -> int:
         describe = getattr(error, "format_message", None)
         if describe is None:
             raise
-        say(f"{' '.join(str(describe()).split())} ({_help_of(error)})")
+        text = " ".join(str(describe()).split())
+        meant = _MEANT.get(given[0]) if text.startswith("No such command") else None
+        say(f"{text} ({meant or _help_of(error)})")
         return Code.USAGE
+
+
+_MEANT = {
+    "costs-report": "podium costs",
+    "explain": "podium policy explain AGENT TOOL",
+    "inbox": "podium approve, without a name, lists what waits for a person",
+    "list": "podium runs",
+    "log": "podium audit show, or podium tail RUN",
+    "logs": "podium audit show, or podium tail RUN",
+    "pending": "podium approve, without a name, lists what waits for a person",
+    "start": "podium run TARGET",
+    "verify": "podium audit verify",
+}
+"""What people type, and the command that does it."""
 
 
 def _help_of(error: Exception) -> str:

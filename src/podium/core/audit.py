@@ -16,7 +16,7 @@ import msgspec
 from . import keys
 from .actions import Kind
 from .chain import signature
-from .codec import decode, readable
+from .codec import decode, decode_remains, readable
 from .errors import Erased, Failure
 from .labels import Label
 from .records import (
@@ -39,6 +39,12 @@ Event: TypeAlias = Literal[
     "run.started", "run.resumed", "run.suspended", "run.finished", "gate", "decision", "question", "in_doubt", "tool",
     "model", "retry", "spawn", "signal", "cancel",
 ]  # fmt: skip
+
+VERDICTS = (
+    "allow", "deny", "hold", "rewrite", "approve", "edit", "reject", "answer", "happened", "not_happened", "abort",
+    "resolve",
+)  # fmt: skip
+"""What the gate says of an action, and a person of what was held or in doubt."""
 
 MOST_VALUE = 4000
 """Characters of arguments that an entry shows."""
@@ -380,12 +386,11 @@ _REFUSALS = frozenset({"PermissionDenied", "Rejected", "SecurityError", "BudgetE
 
 
 def _decided(record: Signalled) -> str:
-    try:
-        data = decode(record.data)
-    except Erased:
-        data = None
+    data: Any = decode_remains(record.data)
     said = cast("dict[str, Any]", data) if isinstance(data, dict) else {}
-    if record.kind == "approve" and isinstance(said.get("args"), dict):
+    answer: Any = said.get("value")
+    judged = cast("dict[str, Any]", answer) if isinstance(answer, dict) else {}
+    if record.kind == "approve" and ("args" in said or judged.get("decision") == "edit"):
         return "edit"
     return str(said.get("choice") or "resolve") if record.kind == "resolve" else record.kind
 

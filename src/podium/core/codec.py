@@ -21,7 +21,9 @@ _encoder = msgspec.msgpack.Encoder(decimal_format="string", uuid_format="canonic
 _ERASED = 69
 """The MessagePack extension type (`E`) of a tombstone."""
 
-TOMBSTONE = _encoder.encode(msgspec.msgpack.Ext(_ERASED, b""))
+GRAVE = msgspec.msgpack.Ext(_ERASED, b"")
+"""What stands in a value where a part of it was erased. Reading such a value raises Erased."""
+TOMBSTONE = _encoder.encode(GRAVE)
 """What stands where a payload was erased."""
 
 
@@ -37,6 +39,7 @@ def _extension(code: int, data: memoryview) -> Any:
 
 
 _decoder = msgspec.msgpack.Decoder(ext_hook=_extension)
+_lenient = msgspec.msgpack.Decoder(ext_hook=lambda code, data: msgspec.msgpack.Ext(code, bytes(data)))
 
 encode = _encoder.encode
 """Any journal value to MessagePack, with keys and sets in a fixed order."""
@@ -51,6 +54,11 @@ def decode(data: bytes | msgspec.Raw) -> Any:
     Raises Erased for a payload that was erased.
     """
     return _decoder.decode(data) if data else None
+
+
+def decode_remains(data: bytes | msgspec.Raw) -> Any:
+    """As `decode`, for those who want what is left: GRAVE stands where something was erased."""
+    return _lenient.decode(data) if data else None
 
 
 def digest(data: bytes) -> bytes:

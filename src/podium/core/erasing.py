@@ -8,11 +8,11 @@ requests, which derive from them, get other names: a short value could be found 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 
-from .codec import TOMBSTONE
+from .codec import GRAVE, TOMBSTONE, decode_remains, encode
 from .errors import Failure
 from .messages import Message, Text
 from .records import NIL, Began, Ended, Finished, Held, Hold, Record, Retried, Signalled, Started
@@ -88,7 +88,7 @@ class Eraser:
         named = bool(record.request) and record.request in self._requests
         request = self._veil(record.request) if named else record.request
         mail = record.mail.replace(record.request, request) if named else record.mail
-        return self._changed(record, data=self._raw(record.data), request=request, mail=mail)
+        return self._changed(record, data=self._decision(record), request=request, mail=mail)
 
     def _hold(self, hold: Hold) -> Hold:
         if hold.prompt == ERASED:
@@ -110,6 +110,17 @@ class Eraser:
             return value
         self.values += 1
         return msgspec.Raw(TOMBSTONE)
+
+    def _decision(self, record: Signalled) -> msgspec.Raw:
+        """What came from outside; of a decision the word stays: that a call was edited, or is said to have happened."""
+        left = _word(record) if record.kind in _DECISIONS else None
+        if left is None:
+            return self._raw(record.data)
+        data = encode(left)
+        if data == bytes(record.data):
+            return record.data
+        self.values += 1
+        return msgspec.Raw(data)
 
     def _failure(self, failure: Failure | None) -> Failure | None:
         if failure is None or (failure.message == ERASED and not failure.data):
@@ -136,6 +147,33 @@ class Eraser:
 _NOTHING = frozenset({b"", bytes(NIL)})
 _DERIVED = frozenset({"ask", "approval", "review", "in_doubt"})
 """Waits whose request id derives from what is asked."""
+_DECISIONS = frozenset({"approve", "resolve"})
+
+
+def _word(record: Signalled) -> dict[str, Any] | None:
+    """A person's decision without what it was about; None for one that is not written as Podium writes them."""
+    said: Any = decode_remains(record.data)
+    if not isinstance(said, dict):
+        return None
+    given = cast("dict[str, Any]", said)
+    if record.kind == "resolve":
+        if not given.keys() <= {"choice", "result"} or given.get("choice") not in _OUTCOMES:
+            return None
+        return given if given.get("result") is None else {**given, "result": GRAVE}
+    if given.keys() == {"args"}:
+        return {"args": GRAVE}
+    answer: Any = given.get("value")
+    if given.keys() == {"value"} and isinstance(answer, dict):
+        judged = cast("dict[str, Any]", answer)
+        if judged == {"decision": "approve"}:
+            return given
+        if judged.keys() == {"decision", "output"} and judged["decision"] == "edit":
+            return {"value": {**judged, "output": GRAVE}}
+    return None if given else given
+
+
+_OUTCOMES = ("happened", "not_happened", "abort")
+"""What can be said of a step in doubt."""
 
 
 def _blank(digest: bytes) -> bytes:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 import msgspec
 
@@ -243,13 +243,13 @@ def _condition(
         return None, ()
     if callable(when):
         return when, ()
-    if isinstance(when, str):
+    several = cast("object", [when] if isinstance(when, When | Mapping) else when)
+    if isinstance(several, str) or not isinstance(several, Sequence):
         raise ConfigurationError(
-            f"when={when!r} is a text: write a function of the arguments, or a question as data, such as "
+            f"when={when!r} is no condition: write a function of the arguments, or a question as data, such as "
             '{"arg": "amount", "op": ">", "value": 100}'
         )
-    several = [when] if isinstance(when, When | Mapping) else list(when)
-    return None, tuple(Question(_when(each)) for each in several)
+    return None, tuple(Question(_when(each)) for each in cast("Sequence[When | Mapping[str, Any]]", several))
 
 
 def _when(given: When | Mapping[str, Any]) -> When:

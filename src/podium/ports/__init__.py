@@ -32,7 +32,7 @@ from .store import (
     Transition,
     Writer,
 )
-from .tools import Effect, Reach, Tool, ToolContext
+from .tools import Effect, Reach, Tool, ToolContext, tools_in
 
 __all__ = [
     "Allow",
@@ -91,4 +91,5 @@ __all__ = [
     "Writer",
     "default_runner",
     "set_default_runner",
+    "tools_in",
 ]

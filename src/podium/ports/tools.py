@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Literal, Protocol, TypeAlias
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal, Protocol, TypeAlias, cast
 
+from podium.core.errors import ConfigurationError
 from podium.core.labels import Label
 from podium.core.messages import ToolSpec
 
@@ -110,3 +111,35 @@ class Tool(Protocol):
     async def settle(self, key: str, args: dict[str, Any]) -> Any:
         """Ask `reconcile` what came of a call whose outcome is unknown: the result, or raises NotDone."""
         ...
+
+
+def tools_in(given: Iterable[Tool], where: str) -> list[Tool]:
+    """The tools of a list. Raises ConfigurationError, naming `where` it stands, for anything but tools in a list."""
+    value = cast("object", given)
+    if _is_tool(value):
+        raise ConfigurationError(f"{where} are a list: write [{cast('Tool', value).name}]")
+    if not isinstance(value, Iterable):
+        raise ConfigurationError(f"{where} are a list of tools, not {_shown(value)}{_remedy(value)}")
+    found: list[Tool] = []
+    for each in cast("Iterable[object]", value):
+        if not _is_tool(each):
+            raise ConfigurationError(f"{_shown(each)} in {where} is not a tool{_remedy(each)}")
+        found.append(cast("Tool", each))
+    return found
+
+
+def _is_tool(value: object) -> bool:
+    return hasattr(value, "effect") and hasattr(value, "invoke") and not isinstance(value, type)
+
+
+def _shown(value: object) -> str:
+    return repr(value)[:200]
+
+
+def _remedy(value: object) -> str:
+    """The end of an error: what makes tools of this."""
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return ": unpack it, as in [*file_tools(...), search]"
+    if hasattr(type(value), "tools"):
+        return ": enter it with `async with`, and give [*server.tools]"
+    return ": decorate the function with @tool(effect=...)" if callable(value) else ": give what @tool makes"

@@ -180,6 +180,8 @@ class Desk:
             if item.request == request:
                 if item.why not in kinds:
                     raise RequestError(f"{request} is {_WHAT[item.why]}: use {_VERBS[item.why]}")
+                if not isinstance(cast("object", by), Principal | None):
+                    raise RequestError(f"by={by!r} is nobody: write Principal('ann', roles=('finance',))")
                 refused = self.refusal(item, by or Principal(), approving=approving)
                 if refused:
                     raise RequestError(refused)

@@ -21,7 +21,7 @@ from podium.schema import dump
 from podium.schema.foreign import VALUE_DEPTH, Validator, deeper_than, validator
 from podium.schema.plain import find_unfit
 
-from .function import Approval, Options, check_options, price, valid_name
+from .options import Approval, Options, check_options, price, valid_name, words_of
 
 MAX_ARGUMENTS: Final = 1024 * 1024
 """Most bytes of a call's arguments, as JSON."""
@@ -102,11 +102,11 @@ class DescribedTool:
         self.network = network
         self.approval: Approval = approval
         self.cost = price(name, cost)
-        self.roles = _words(roles)
+        self.roles = words_of(self.name, "roles", roles)
         self.label = untrusted(f"tool:{name}") if label is None else TRUSTED if label == "trusted" else label
         self.reconcile: Callable[..., Any] | None = reconcile
-        self.tags = _words(tags)
-        self.capabilities = _words(capabilities)
+        self.tags = words_of(self.name, "tags", tags)
+        self.capabilities = words_of(self.name, "capabilities", capabilities)
         self.cache = _lifetime(name, effect, cache)
         self._call = call
         self._arguments = validator(_object_schema(name, parameters), what=name)
@@ -225,10 +225,6 @@ def _copied(value: Any) -> Any:
     if isinstance(value, list):
         return [_copied(item) for item in cast("list[Any]", value)]
     return value
-
-
-def _words(given: str | Sequence[str]) -> tuple[str, ...]:
-    return (given,) if isinstance(given, str) else tuple(given)
 
 
 def _cut(text: str) -> str:

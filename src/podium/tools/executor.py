@@ -12,7 +12,7 @@ import collections
 import time
 import uuid
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -28,7 +28,7 @@ from podium.core.errors import (
 )
 from podium.core.messages import ToolCall
 from podium.core.redaction import redact, redact_text, secrets_in, without
-from podium.ports import Tool, ToolContext
+from podium.ports import Tool, ToolContext, tools_in
 
 from .registry import ToolRegistry
 from .statistics import ToolCost, ToolStats, costs_of, stats_of
@@ -159,6 +159,7 @@ class ToolExecutor:
         if at_once < 1:
             raise ConfigurationError(f"at_once={at_once!r}: at least one call must run at a time")
         slots = asyncio.Semaphore(at_once)
+        given = [_pair(call) for call in calls]
 
         async def one(call: ToolCall | tuple[str, dict[str, Any]]) -> ToolExecution:
             name, args, invalid = (call.name, call.args, call.invalid) if isinstance(call, ToolCall) else (*call, None)
@@ -169,7 +170,7 @@ class ToolExecutor:
             return self._finished(_Call(name, args, agent, self._clock()), None, unread)
 
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one(call)) for call in calls]
+            tasks = [group.create_task(one(call)) for call in given]
         return [task.result() for task in tasks]
 
     async def _attempts(self, tool: Tool, args: dict[str, Any], ctx: ToolContext, call: _Call) -> Any:
@@ -273,9 +274,16 @@ def _without(call: _Call, told: Any) -> Any:
     return without(secrets_in(call.args), told)
 
 
+def _pair(call: ToolCall | tuple[str, dict[str, Any]]) -> ToolCall | tuple[str, dict[str, Any]]:
+    given = cast("object", call)
+    if not isinstance(given, ToolCall) and not (isinstance(given, tuple | list) and len(cast("list[Any]", given)) == 2):
+        raise ConfigurationError(f"{str(call)[:200]} is no call: write (name, arguments), or give a ToolCall")
+    return call
+
+
 def _registry(tools: Iterable[Tool]) -> ToolRegistry:
     registry = ToolRegistry()
-    for tool in tools:
+    for tool in tools_in(tools, "the tools of an executor"):
         if tool.name in registry:
             raise ConfigurationError(
                 f"two tools are named {tool.name!r}: give one of them another name=, or use a ToolRegistry"

@@ -10,11 +10,8 @@ from __future__ import annotations
 import decimal
 import functools
 import inspect
-import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final, Generic, Literal, ParamSpec, TypeAlias, TypeVar, cast, overload
-
-import msgspec
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, ParamSpec, TypeVar, cast, overload
 
 from podium.core.errors import ConfigurationError, InvalidOutput, ToolError, ToolValidationError
 from podium.core.labels import TRUSTED, Label, untrusted
@@ -22,45 +19,16 @@ from podium.core.messages import ToolSpec
 from podium.ports import Effect, Reach, ToolContext
 from podium.schema import ArgumentSchema, OutputType, dump, local_names, return_type, signature_schema, type_name
 
+from .options import Approval, Options, check_options, lifetime, price, read_options, valid_name, words_of
+
 if TYPE_CHECKING:
     from .sandbox import Sandbox
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Approval: TypeAlias = Literal["always", "never"] | Callable[[dict[str, Any]], bool]
-
-_NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
-_EFFECTS: Final = ("read", "idempotent", "write")
-_REACHES: Final = ("none", "local_undoable", "local", "external", "destructive", "spend")
 _EXACT: Final = frozenset({str, int, float, bool})
-CACHED: Final = 3600.0
-"""Seconds for which `cache=True` keeps a result."""
 _hinted: Final[set[str]] = set()
 """Names of tools whose missing effect was pointed out: once per process is help, more is noise."""
-
-
-class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """What `@tool` was told. See `tool` for the meaning of each."""
-
-    name: str | None = None
-    description: str | None = None
-    version: str = "1"
-    effect: Effect | None = None
-    reach: Reach = "external"
-    deterministic: bool = False
-    timeout: float | None = None
-    retries: int = 2
-    network: bool = False
-    sandbox: bool | Sandbox | None = None
-    approval: Any = "never"
-    cost: str | float | decimal.Decimal = "0"
-    roles: str | Sequence[str] = ()
-    output_label: Label | Literal["trusted"] | None = None
-    reconcile: Callable[..., Any] | None = None
-    cache: bool | float | None = None
-    tags: str | Sequence[str] = ()
-    capabilities: str | Sequence[str] = ()
-    input_model: Any = None
 
 
 class FunctionTool(Generic[P, R]):
@@ -112,7 +80,7 @@ class FunctionTool(Generic[P, R]):
     def _apply(self, options: Options) -> None:
         check_options(self.name, options)
         self.description = self._arguments.description if options.description is None else options.description.strip()
-        self.version = options.version
+        self.version = str(options.version)
         self.declared = options.effect is not None
         self.effect = options.effect or "write"
         self.reach = options.reach
@@ -122,13 +90,13 @@ class FunctionTool(Generic[P, R]):
         self.network = options.network
         self.approval = options.approval
         self.cost = price(self.name, options.cost)
-        self.roles = _words(options.roles)
+        self.roles = words_of(self.name, "roles", options.roles)
         label = options.output_label
         self.label = untrusted(f"tool:{self.name}") if label is None else TRUSTED if label == "trusted" else label
         self.reconcile = options.reconcile
-        self.tags = _words(options.tags)
-        self.capabilities = _words(options.capabilities)
-        self.cache = _lifetime(self, options.cache)
+        self.tags = words_of(self.name, "tags", options.tags)
+        self.capabilities = words_of(self.name, "capabilities", options.capabilities)
+        self.cache = lifetime(self.name, options)
         self.sandbox = options.sandbox or False
         if self.sandbox:
             self.blocking = False  # it runs in a process of its own, which can be killed
@@ -346,69 +314,6 @@ def _refuse_generators(name: str, source: Callable[..., Any]) -> None:
         raise ConfigurationError(f"{name}: a generator cannot be a tool: collect what it yields and return a list")
 
 
-def valid_name(name: str) -> str:
-    """`name`, or ConfigurationError when no model could call a tool so."""
-    if not _NAME.fullmatch(name):
-        raise ConfigurationError(
-            f"{name[:80]!r} cannot be a tool's name: give name= with 1 to 64 letters, digits, '_' or '-'"
-        )
-    return name
-
-
-def check_options(name: str, options: Options) -> None:
-    """Raise ConfigurationError for an option that cannot be meant."""
-    if options.effect is not None and options.effect not in _EFFECTS:
-        raise ConfigurationError(f"{name}: effect={options.effect!r}: say one of {', '.join(_EFFECTS)}")
-    if options.reach not in _REACHES:
-        raise ConfigurationError(f"{name}: reach={options.reach!r}: say one of {', '.join(_REACHES)}")
-    if options.approval not in ("always", "never") and not callable(options.approval):
-        raise ConfigurationError(f"{name}: approval= is 'always', 'never' or a function of the arguments")
-    if options.timeout is not None and not 0 < options.timeout < float("inf"):
-        raise ConfigurationError(f"{name}: timeout={options.timeout!r}: give seconds above 0, or leave it out")
-    if options.retries < 0:
-        raise ConfigurationError(f"{name}: retries={options.retries!r}: give 0 or more")
-    label = cast("object", options.output_label)
-    if label not in (None, "trusted") and not isinstance(label, Label):
-        raise ConfigurationError(f"{name}: output_label= is a podium.core.labels.Label or 'trusted'")
-    box = options.sandbox
-    if box not in (None, True, False) and not hasattr(box, "call"):
-        raise ConfigurationError(f"{name}: sandbox= is True or a Sandbox, not {box!r}")
-    if options.reconcile is not None and not callable(options.reconcile):
-        raise ConfigurationError(f"{name}: reconcile= is a function of (key, args)")
-
-
-def _words(given: str | Sequence[str]) -> tuple[str, ...]:
-    return (given,) if isinstance(given, str) else tuple(given)
-
-
-def _lifetime(tool: FunctionTool[..., Any], cache: bool | float | None) -> float | None:
-    """For how many seconds results are kept. Raises ConfigurationError where a kept result could be a wrong one."""
-    if cache is None or cache is False:
-        return None
-    if tool.effect == "write":
-        raise ConfigurationError(f"{tool.name}: a write is never cached: declare effect='read', or leave cache= out")
-    if not tool.deterministic and cache is True:
-        raise ConfigurationError(
-            f"{tool.name}: cache=True keeps results for {CACHED:g} s, which only suits deterministic=True: declare it, "
-            "or give the seconds a result stays right"
-        )
-    seconds = CACHED if cache is True else float(cache)
-    if not 0 < seconds < float("inf"):
-        raise ConfigurationError(f"{tool.name}: cache={cache!r}: give seconds above 0, True, or leave it out")
-    return seconds
-
-
-def price(name: str, cost: str | float | decimal.Decimal) -> str:
-    """US dollars as a decimal string. Raises ConfigurationError for what is no amount."""
-    try:
-        amount = decimal.Decimal(str(cost))
-    except decimal.InvalidOperation:
-        amount = decimal.Decimal("NaN")
-    if not amount.is_finite() or amount < 0:
-        raise ConfigurationError(f"{name}: cost={cost!r}: give US dollars per call, such as '0.002'")
-    return format(amount, "f")
-
-
 def _reconcile_arguments(ask: Callable[..., Any], key: str, args: dict[str, Any], instance: object) -> tuple[Any, ...]:
     """What to call `reconcile` with: by the names `key` and `args` where it uses them, else in that order."""
     parameters = list(inspect.signature(ask).parameters.values())
@@ -481,7 +386,7 @@ def tool(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
 
     Raises ConfigurationError for a bad name or option, a generator, `*args`, `**kwargs`, positional-only parameters.
     """
-    settings = Options(**options)
+    settings = read_options(options)
     if fn is not None:
         return _make(fn, settings, 2)
 

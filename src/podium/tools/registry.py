@@ -14,7 +14,7 @@ import msgspec
 
 from podium.core.costs import CostRow
 from podium.core.errors import ConfigurationError
-from podium.ports import Effect, Reach, Tool
+from podium.ports import Effect, Reach, Tool, tools_in
 from podium.ports.selectors import named, permitted, selector
 
 from .statistics import ToolCost, ToolStats, costs_of, stats_of
@@ -88,7 +88,7 @@ class ToolRegistry(Mapping[str, Tool]):
     def __init__(self, tools: Iterable[Tool] = ()) -> None:
         self._state = _State()
         self._usage: Usage | None = None
-        for tool in tools:
+        for tool in tools_in(tools, "the tools of a registry"):
             self.register(tool)
 
     # ------------------------------------------------------------------------------------------------------ tools
@@ -100,9 +100,7 @@ class ToolRegistry(Mapping[str, Tool]):
         tool again changes nothing. Raises ConfigurationError for what is no tool, and for another tool of the same name
         and version: an interrupted run could not tell which of them it had begun.
         """
-        given: object = tool
-        if isinstance(given, type) or not hasattr(given, "effect") or not hasattr(given, "invoke"):
-            raise ConfigurationError(f"{given!r} is not a tool: decorate the function with @tool(effect=...)")
+        tools_in([tool], "a registry")
         entry = self._state.names.get(tool.name)
         known = None if entry is None else entry.versions.get(tool.version)
         if known is not None and known is not tool:
@@ -241,17 +239,17 @@ class ToolRegistry(Mapping[str, Tool]):
 
     # ------------------------------------------------------------------------------------------------- permissions
 
-    def set_tool_permissions(self, agent: Any, tools: Iterable[str] | None) -> None:
+    def set_tool_permissions(self, agent: Any, tools: Iterable[str | Tool] | None) -> None:
         """Let an agent (or its name) use these tools and no others, whatever it was given; None sets it free again.
 
-        Each is a name, a pattern of names (`github_*`), or what a tool says of itself: `tag:x`, `capability:x`,
-        `effect:read`, `reach:none`. Raises ConfigurationError for what means no tool.
+        Each is a tool, a name, a pattern of names (`github_*`), or what a tool says of itself: `tag:x`,
+        `capability:x`, `effect:read`, `reach:none`. Raises ConfigurationError for what means no tool.
         """
         name = _name(agent)
         if tools is None:
             self._state.permissions.pop(name, None)
             return
-        words = frozenset((tools,) if isinstance(tools, str) else tools)
+        words = frozenset(_words(tools))
         for word in words:
             try:
                 selector(word)
@@ -373,10 +371,15 @@ def row_of(tool: Tool, *, default: bool = True, deprecated: str | None = None, u
     )
 
 
-def _name(agent: Any) -> str:
+def _words(given: Iterable[str | Tool]) -> Iterator[str]:
+    for each in (given,) if isinstance(given, str) else given:
+        yield each if isinstance(each, str) else _name(each, "a tool")
+
+
+def _name(agent: Any, what: str = "an agent") -> str:
     if isinstance(agent, str):
         return agent
     name = getattr(agent, "name", None)
     if not isinstance(name, str):
-        raise ConfigurationError(f"{agent!r} is no agent: give its name, or the agent itself")
+        raise ConfigurationError(f"{agent!r} is not {what}: give its name, or {what.partition(' ')[2]} itself")
     return name

@@ -64,6 +64,8 @@ def evaluate(expression: str) -> str:
     with decimal.localcontext(_PRECISION):
         try:
             return _shown(_value(tree.body))
+        except (ZeroDivisionError, decimal.InvalidOperation):
+            raise ToolError("it has no value: a division by zero, or of what is no number") from None
         except (ArithmeticError, ValueError, TypeError) as error:
             raise ToolError(f"it has no value: {str(error) or type(error).__name__}") from None
 

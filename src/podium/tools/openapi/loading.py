@@ -20,6 +20,7 @@ import msgspec
 from podium.core.errors import ConfigurationError, MissingExtra, NotDone, ToolValidationError
 from podium.ports import Effect, ToolContext
 from podium.tools.described import DescribedTool
+from podium.tools.options import EFFECTS
 
 from .answers import Reader
 from .bodies import encode_body
@@ -41,10 +42,14 @@ class OpenAPITools(Sequence[DescribedTool]):
     (names that met).
     """
 
-    def __init__(self, tools: Sequence[DescribedTool], *, skipped: Mapping[str, str], notes: Sequence[str]) -> None:
+    def __init__(
+        self, tools: Sequence[DescribedTool], *, skipped: Mapping[str, str] | None = None, notes: Sequence[str] = ()
+    ) -> None:
+        if isinstance(cast("object", tools), str | Path | Mapping):
+            raise ConfigurationError(f"OpenAPITools.load({str(tools)[:80]!r}) reads a document")
         self._tools = tuple(tools)
         self._by_name = {tool.name: tool for tool in self._tools}
-        self.skipped = dict(skipped)
+        self.skipped = dict(skipped or {})
         """`METHOD /path` to why it is no tool."""
         self.notes = tuple(notes)
 
@@ -105,6 +110,9 @@ class OpenAPITools(Sequence[DescribedTool]):
         )
         chosen, skipped, notes = _chosen(api, include, exclude, prefix)
         wanted: dict[str, Effect] = dict(effects or {})
+        for named, effect in wanted.items():
+            if effect not in EFFECTS:
+                raise ConfigurationError(f"effects[{named!r}] = {effect!r}: say one of {', '.join(EFFECTS)}")
         version = str(document.info.get("version", "1"))[:40] or "1"
         tools: list[DescribedTool] = []
         for name, where, operation in chosen:

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import functools
 import json
+import keyword
 import os
 import signal
 import threading
@@ -47,7 +48,8 @@ class Sandbox:
         processes: processes and threads at once. 64.
         disk_mb: megabytes of all that it writes (work dir, /tmp, /dev/shm); kept in memory, never on a disk. 64.
         network: False; True for public hosts on ports 80 and 443; or the hosts that may be reached
-            (`"example.com"`, `"*.example.com"`, `"host:port"`, a network such as `"10.0.0.0/8"`).
+            (`"example.com"`, `"*.example.com"`, `"host:port"`, a network such as `"10.0.0.0/8"`), on ports 80 and
+            443 where none is given.
         env: environment variables; the host's are never passed on.
         files: what lies in the work dir at the start, by relative name.
         output_limit: bytes of standard output and error together, and of a value. 1 MiB.
@@ -98,6 +100,8 @@ class Sandbox:
             network if isinstance(network, bool) else (network,) if isinstance(network, str) else tuple(network)
         )
         Allowance.of(self.network)  # a pattern that cannot be read is said now
+        _named("env", env or {}, '{"LANG": "C"}')
+        _named("files", files or {}, '{"data/in.csv": "a,b"}')
         self.files = _checked_files(files or {}, disk_mb << 20)
         self.profile = Profile(
             memory_mb=memory_mb,
@@ -135,7 +139,7 @@ class Sandbox:
             raise ConfigurationError("arguments hold no NUL and at most 1 MiB together: give large data by stdin=")
         given = b"" if stdin is None else stdin.encode() if isinstance(stdin, str) else stdin
         outcome, rung = await self._exchange(sources.interpreter(), None, tuple(argv), given, files)
-        return self._result(outcome, rung)
+        return self._result(outcome, rung, program=argv[0])
 
     async def shell(
         self, script: str, *, stdin: bytes | str | None = None, files: Mapping[str, bytes | str] | None = None
@@ -150,12 +154,15 @@ class Sandbox:
         *,
         files: Mapping[str, bytes | str] | None = None,
     ) -> SandboxResult:
-        """Run Python code. It sees `inputs` (JSON) as variables, and the packages that are installed here.
+        """Run Python code. It sees `inputs` as variables, and the packages that are installed here.
 
-        `value` is the variable `result` when the code sets one, else the value of its last expression. `result` must
-        be JSON or close to it (data classes, sets, dates, decimals, numpy's arrays); another last expression comes as
-        its `repr`.
+        `value` is the variable `result` when the code sets one, else the value of its last expression. Inputs and
+        `result` must be JSON or close to it, and arrive as what they are in JSON: data classes, Pydantic models, sets,
+        dates, decimals, numpy's arrays. Another last expression comes as its `repr`.
         """
+        for name in inputs or {}:
+            if not str(name).isidentifier() or keyword.iskeyword(name):
+                raise ConfigurationError(f"inputs: {name!r} cannot be a variable: name it as in {{'prices': [1, 2]}}")
         request = {"code": code, "inputs": dict(inputs or {})}
         outcome, rung = await self._ask(sources.interpreter(), request, "inputs", (), files)
         return self._result(outcome, rung, valued=True)
@@ -167,7 +174,7 @@ class Sandbox:
         *,
         files: Mapping[str, bytes | str] | None = None,
     ) -> SandboxResult:
-        """Call `"module:function"` with JSON arguments, by name or in order; async functions too.
+        """Call `"module:function"` with arguments (JSON or close to it), by name or in order; async functions too.
 
         The box imports it from its source: installed packages and the modules and packages beside it can be read,
         read-only, and nothing else of the project. `value` is what it returned, as for `python`.
@@ -231,9 +238,9 @@ class Sandbox:
     ) -> tuple[Outcome, Rung]:
         """Give a request to an interpreter in a box."""
         try:
-            line = json.dumps(request, allow_nan=False).encode()
+            line = json.dumps(request, allow_nan=False, default=values.plain).encode()
         except (TypeError, ValueError, RecursionError) as error:
-            raise ConfigurationError(f"{what} must be JSON: {error}") from None
+            raise ConfigurationError(f"{what} must be JSON, or close to it: {error}") from None
         if len(line) > _MOST_REQUEST:
             most = _MOST_REQUEST >> 20
             raise ConfigurationError(f"code and {what} hold at most {most} MiB: give large data by files=")
@@ -281,14 +288,14 @@ class Sandbox:
         finally:
             await proxy.aclose()
 
-    def _result(self, outcome: Outcome, rung: Rung, *, valued: bool = False) -> SandboxResult:
+    def _result(self, outcome: Outcome, rung: Rung, *, valued: bool = False, program: str = "") -> SandboxResult:
         if outcome.failed is not None:
             failed = outcome.failed
             raise ConfigurationError(f"the sandbox could not be made: {failed['step']}: {failed['text']}")
         end = outcome.end or {}
         output, stderr = (raw.decode("utf-8", "replace") for raw in (outcome.stdout, outcome.stderr))
         limit, code = self._judged(outcome)
-        error = self._explained(limit, code, end, stderr)
+        error = self._explained(limit, code, end, stderr, program)
         value = None
         if error is None and valued:
             try:
@@ -329,7 +336,9 @@ class Sandbox:
             return "processes", code
         return None, code
 
-    def _explained(self, limit: Limit | None, code: int | None, end: Mapping[str, Any], stderr: str) -> str | None:
+    def _explained(
+        self, limit: Limit | None, code: int | None, end: Mapping[str, Any], stderr: str, program: str
+    ) -> str | None:
         """One line on why a run did not succeed; None when it did."""
         given = self.profile
         if limit is not None:
@@ -345,7 +354,9 @@ class Sandbox:
             return "the sandbox was ended from outside (does the machine run out of memory?)"
         if end["not_started"]:
             number, _, text = end["not_started"].partition(":")
-            return "there is no such program in the sandbox" if number == "2" else f"it could not be started: {text}"
+            if number == "2":
+                return f"there is no program {program[:100]!r} in the sandbox"
+            return f"it could not be started: {text}"
         if code == 0:
             return None
         how = f"it was ended by {_signal(-code)}" if code < 0 else f"it ended with exit code {code}"
@@ -392,6 +403,11 @@ def _checked_files(files: Mapping[str, bytes | str], room: int) -> dict[str, byt
     if sum(map(len, found.values())) > room:
         raise ConfigurationError(f"files: they hold more than the sandbox's disk of {room >> 20} MB: raise disk_mb=")
     return found
+
+
+def _named(option: str, given: object, such: str) -> None:
+    if not isinstance(given, Mapping):
+        raise ConfigurationError(f"{option}= takes names with what they hold, as in {such}")
 
 
 def _sync(working: Coroutine[Any, Any, T]) -> T:

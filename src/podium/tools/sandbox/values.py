@@ -1,6 +1,7 @@
-"""A value that comes out of a box, judged before anybody looks at it: JSON, of bounded size and depth.
+"""Values on their way into a box, and out of it: JSON.
 
-Whoever wrote these bytes may be hostile. Nothing here knows how they came.
+What comes out is judged before anybody looks at it, and has a bounded depth: whoever wrote these bytes may be hostile.
+Nothing here knows how they came.
 """
 
 from __future__ import annotations
@@ -46,3 +47,17 @@ def shallow(value: Any) -> bool:
             return True
         level = below
     return False
+
+
+def plain(value: object) -> Any:
+    """JSON for what is close to it, of our own side. Raises TypeError for anything else."""
+    from podium.core.errors import ToolValidationError
+    from podium.schema import dump
+
+    listed: Any = getattr(value, "tolist", None)  # numpy's numbers and arrays
+    if callable(listed) and not isinstance(value, type):
+        return listed()
+    try:
+        return dump(value, what=type(value).__name__)
+    except ToolValidationError as error:
+        raise TypeError(str(error)) from None
