@@ -362,8 +362,8 @@ ERRORS = {
         "agents.a.tools[0]: shop.py:plain is function, not a tool: decorate the function with @tool(effect=...)",
     ),
     "no reference": (
-        "[agents.a]\ntools = ['stock']",
-        "agents.a.tools[0]: 'stock' is not a TARGET: write module:attribute or file.py:attribute",
+        "[agents.a]\ntools = ['shop.stock']",
+        "agents.a.tools[0]: 'shop.stock' is no tool: write module:attribute or file.py:attribute, or the name",
     ),
     "a tool twice": (
         "[agents.a]\ntools = ['shop.py:stock', 'shop.py:stock']",

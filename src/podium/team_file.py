@@ -36,6 +36,7 @@ _MOST = 1 << 20
 """Bytes of a team file that are read."""
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(.*)`")
+_TOOL = re.compile(r"[A-Za-z0-9_*-]{1,64}")
 S = TypeVar("S", bound=msgspec.Struct)
 
 
@@ -89,7 +90,8 @@ class AgentEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     description: str = ""
     tools: tuple[str | dict[str, Any], ...] = ()
     """`module:attribute` or `file.py:attribute`, relative to the folder of the team file: a tool, or a list of them. A
-    table `{ make = "module:function", … }` is what the function makes of the other values."""
+    table `{ make = "module:function", … }` is what the function makes of the other values. A text without a colon is
+    the name of a tool of the app (`shop_search`, of an MCP server), or a pattern of names (`shop_*`)."""
     max_iterations: int = 20
     settings: SettingsEntry = SettingsEntry()
     cache: Annotated[float, msgspec.Meta(gt=0)] | None = None
@@ -349,9 +351,12 @@ def _unknown(file: str, key: str, name: str, decoded: TeamFile) -> NoReturn:
 
 def _agent(file: str, name: str, entry: AgentEntry, find: FindTools) -> Member:
     folder = Path(file).expanduser().resolve().parent
-    tools: list[Tool] = []
+    tools: list[Tool | str] = []
     approvals: list[Approval] = []
     for position, reference in enumerate(entry.tools):
+        if isinstance(reference, str) and ":" not in reference:
+            tools.append(_of_app(file, f"agents.{name}.tools[{position}]", reference))
+            continue
         try:
             tools.extend(find(*_named(reference, folder)))
         except ConfigurationError as error:
@@ -375,6 +380,16 @@ def _agent(file: str, name: str, entry: AgentEntry, find: FindTools) -> Member:
         )
     except ConfigurationError as error:
         raise ConfigurationError(f"{file}: agents.{name}: {error}") from error
+
+
+def _of_app(file: str, key: str, name: str) -> str:
+    """The name of a tool of the app, or a pattern of names; what there is, is looked up when the agent begins."""
+    if not _TOOL.fullmatch(name):
+        raise ConfigurationError(
+            f"{file}: {key}: {name!r} is no tool: write module:attribute or file.py:attribute, or the name of a tool "
+            "of the app, such as one of [mcp.servers] in podium.toml"
+        )
+    return name
 
 
 def _named(entry: str | dict[str, Any], folder: Path) -> tuple[str, Path, dict[str, Any] | None]:

@@ -34,7 +34,7 @@ from podium.ports import Allow, Deny, HoldFor, Proposal, Rewrite, Tool
 from . import approving, paying, tool_cache
 from .bounded import Blocked, Expired, at_once, bounded, rest
 from .holds import hold_for
-from .invoking import begun_with, changed, context_of, idempotency_key, in_thread
+from .invoking import begun_with, changed, context_of, idempotency_key, in_thread, named
 from .run import Run, as_step_error
 from .sealing import discreet, echoed, fetched, opened, seal
 from .step import Step
@@ -92,10 +92,13 @@ class ToolPerformer:
     async def perform(self, run: Run, step: Step) -> None:
         """Pass the gate, then act, then journal what came of it."""
         action: CallTool = step.action  # pyright: ignore[reportAssignmentType]  (the table of performers is keyed by kind)
-        tool: Tool | None = action.tool if action.tool is not None else run.services.tools.get(action.name)
+        tool: Tool | None = action.tool
+        lack: StepFailed | None = None
+        if tool is None:
+            tool, lack = await named(run, step, action)
         past = step.past
         if past is not None and past.began is not None:
-            tool = begun_with(run, tool, past.began)
+            tool = begun_with(run, tool, past.began, lack)
             if tool is not None:
                 # It passed the gate and began. What was allowed then was these arguments, after any edit.
                 await self._after_crash(run, step, tool, past.began)
@@ -103,7 +106,7 @@ class ToolPerformer:
             _lost(run, step, past.began, "the process ended while it ran, and the tool is not known any more", None)
         cleared = _at_once(run, step, action, tool)
         if cleared is None:
-            cleared = await _clear(run, step, action, tool)
+            cleared = await _clear(run, step, action, tool, lack)
         if isinstance(cleared, StepFailed):
             step.finish(error=discreet(run, action.args, cleared), rule=str(cleared.data.get("rule", "")))
             return
@@ -328,8 +331,10 @@ def _at_once(run: Run, step: Step, action: CallTool, tool: Tool | None) -> _Clea
     return _Cleared(args, verdict.rule) if type(verdict) is Allow else None
 
 
-async def _clear(run: Run, step: Step, action: CallTool, tool: Tool | None) -> _Cleared | StepFailed:
-    """Take a proposed call through the gate, in the order of runtime.md."""
+async def _clear(
+    run: Run, step: Step, action: CallTool, tool: Tool | None, lack: StepFailed | None
+) -> _Cleared | StepFailed:
+    """Take a proposed call through the gate, in the order of runtime.md. `lack` is why there is no tool."""
     if action.invalid is not None:
         return ToolValidationError(f"the arguments of {action.name} cannot be read: {action.invalid}")
     args = action.args
@@ -351,7 +356,7 @@ async def _clear(run: Run, step: Step, action: CallTool, tool: Tool | None) -> _
             verdict = run.services.gate.judge(_proposal(run, step, action, tool, args, approved))
         if type(verdict) is Allow:
             if tool is None:
-                return ToolValidationError(f"there is no tool named {action.name!r}")
+                return lack or ToolValidationError(f"there is no tool named {action.name!r}")
             return _Cleared(args, verdict.rule, rewrites)
         if isinstance(verdict, Deny):
             return PermissionDenied(verdict.message, rule=verdict.rule)
