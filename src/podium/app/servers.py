@@ -14,7 +14,7 @@ import contextlib
 import contextvars
 from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -53,8 +53,7 @@ class _Server:
     def __init__(self, given: MCPTools | MCPServer) -> None:
         from podium.tools.mcp import MCPServer, MCPTools
 
-        unknown: object = given
-        if not isinstance(unknown, MCPTools | MCPServer):
+        if not isinstance(cast("object", given), MCPTools | MCPServer):
             raise ConfigurationError(f"{given!r} in mcp= is no server: give MCPTools(url) or MCPTools.stdio(command)")
         self.given = given
         self.name = given.name
