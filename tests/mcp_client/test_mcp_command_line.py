@@ -1,4 +1,4 @@
-"""MCP servers of `podium.toml`: teams that are data use their tools, in one process and the next; commands show them."""
+"""MCP servers of `podium.toml`: teams in files use their tools, in one process and the next; commands show them."""
 
 from __future__ import annotations
 
@@ -223,7 +223,7 @@ WRONG: dict[str, tuple[str, str]] = {
     "both": ('command = "a"\nurl = "http://a"', "mcp.servers.x: give command (a program) or url (an address)"),
     "a typing error": (
         'command = "a"\nexcludes = []',
-        "mcp.servers.x: unknown key 'excludes': did you mean 'exclude'?",
+        "unknown key 'excludes': did you mean 'exclude'?",
     ),
     "a wrong type": ('command = "a"\nargs = "b"', "mcp.servers.x.args: expected a list, got a text"),
     "no effect": ('command = "a"\neffects = { b = "reads" }', "'reads' is not possible: did you mean 'read'?"),
@@ -298,7 +298,7 @@ async def test_a_token_that_is_missing_is_said_when_the_server_is_needed_and_rea
         model: Any = ScriptedModel([ToolCall("pay", {}), ToolCall("pay", {}), "Done."])
         async with Podium.load(file) as app:
             agent = Agent("payer", model, ["pay"])
-            with pytest.raises(ConfigurationError, match="BANK_TENANT, which headers.X-Tenant names, is not set"):
+            with pytest.raises(ConfigurationError, match=r"BANK_TENANT, which headers\.X-Tenant names, is not set"):
                 await app.run(agent, "Pay")
             monkeypatch.setenv("BANK_TENANT", "acme")
             monkeypatch.setenv("BANK_LOGIN", "token-of-words")

@@ -38,6 +38,9 @@ model = "offline"            # rules, no language model: try "openai:NAME" once 
 # [policy.agents.support] # who may call what; `podium policy check` finds mistakes, `podium policy explain` says why
 # tools = ["look_up_order", "refund"]
 
+# [mcp.servers.docs]      # its tools are docs_…; agents name them: tools=["docs_search"]
+# command = "docs-server" # or url = "https://…" with auth = { env = "DOCS_TOKEN" }
+
 # [limits]
 # tool_timeout = 60   # seconds
 """
