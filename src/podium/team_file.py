@@ -206,8 +206,8 @@ def split(target: str) -> tuple[str, str | None] | None:
 def load(file: str, name: str | None = None, *, tools: FindTools, grade: FindGrade) -> Member:
     """The member `name` of a team file: without one its `main`, or the only member there is.
 
-    `tools` finds the tools that the file names, `grade` the functions that grade answers. Raises ConfigurationError, one line that names the file and the key in
-    it; MissingExtra for YAML without its extra.
+    `tools` finds the tools that the file names, `grade` the functions that grade answers. Raises
+    ConfigurationError, one line that names the file and the key in it; MissingExtra for YAML without its extra.
     """
     decoded = read(file)
     _check(file, decoded)

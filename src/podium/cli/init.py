@@ -39,7 +39,8 @@ model = "offline"            # rules, no language model: try "openai:NAME" once 
 # tools = ["look_up_order", "refund"]
 
 # [mcp.servers.docs]      # its tools are docs_…; agents name them: tools=["docs_search"]
-# command = "docs-server" # or url = "https://…" with auth = { env = "DOCS_TOKEN" }
+# url = "https://docs.example.org/mcp"  # or command = "docs-server" for a program
+# auth = { env = "DOCS_TOKEN" }
 
 # [limits]
 # tool_timeout = 60   # seconds
