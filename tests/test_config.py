@@ -123,13 +123,15 @@ def test_the_environment_wins_over_the_budget_of_runs_in_the_file_and_leaves_the
 def test_what_the_template_of_init_shows_is_valid(tmp_path: Path):
     from podium.cli.init import CONFIG
 
-    shown = [line[2:] if line.startswith(("# [", '# "', "# run =", "# all =")) else line for line in CONFIG.split("\n")]
+    settings = ("# [", '# "', "# run =", "# all =", "# url =", "# auth =")
+    shown = [line[2:] if line.startswith(settings) else line for line in CONFIG.split("\n")]
     (tmp_path / "podium.toml").write_text("\n".join(shown).replace("# tool_timeout", "tool_timeout"))
     found = load(tmp_path / "podium.toml", environ={})
     assert found.budgets["run"] == 0.5
     assert found.budgets["agent:support"] == 5
     assert "openai:my-model" in found.prices
     assert "openai:*" in found.rates
+    assert [server.name for server in found.mcp] == ["docs"]
 
 
 def test_the_settings_that_the_page_on_money_shows_are_valid(tmp_path: Path):

@@ -266,6 +266,65 @@ async def test_another_app_finds_the_chosen_member_by_the_recorded_target(folder
         assert (await app.resume("w2")).agents_invoked == ["cashier", "writer"]
 
 
+GRADED = """
+main = "writer"
+
+[agents.writer]
+model = "offline"
+
+[agents.writer.review]
+confidence = "CONFIDENCE"
+threshold = 0.8
+rounds = 0
+roles = "editor"
+expires = 60
+self_approval = false
+"""
+GRADERS = """
+from podium import member
+
+def sure(answer):
+    return 0.9 if "sure" in answer else 0.3
+
+@member
+async def grader(ctx, answer):
+    return {"confidence": 0.5}
+"""
+
+
+@pytest.mark.parametrize(
+    ("confidence", "more", "said"),
+    [
+        ("grades.py:sure", "", "0.3"),
+        ("grades.py:grader", "", "0.5"),
+        ("critic", '\n[agents.critic]\nmodel = "offline"\nprompt = "Grade it."\n', "0"),
+    ],
+    ids=["a function", "a member in code", "an agent of the file"],
+)
+async def test_an_answer_below_the_threshold_of_its_review_waits_for_whoever_may_decide(
+    folder: Path, confidence: str, more: str, said: str
+):
+    (folder / "grades.py").write_text(GRADERS)
+    (folder / "graded.toml").write_text(GRADED.replace("CONFIDENCE", confidence) + more)
+    async with Podium() as app:
+        handle = await app.start(load("graded.toml"), "Perhaps tents")
+        [item] = (await handle.settled()).pending
+        assert (item.why, item.roles, item.choices) == ("review", ("editor",), ("approve", "edit", "reject"))
+        assert f"writer answers with confidence {said}, below 0.8" in item.prompt
+        await handle.approve(edit="Two tents.", by=Principal("ann", ("editor",)))
+        assert (await handle.result()).output == "Two tents."
+
+
+async def test_a_sure_answer_waits_for_nobody_and_yaml_says_the_same(folder: Path):
+    (folder / "grades.py").write_text(GRADERS)
+    (folder / "graded.yaml").write_text(
+        "agents:\n  writer:\n    model: offline\n    review: {confidence: 'grades.py:sure', threshold: 0.8}\n"
+    )
+    async with Podium() as app:
+        assert (await app.run(load("graded.yaml"), "I am sure of tents")).status == "succeeded"
+        assert (await app.run(load("graded.yaml"), "Perhaps tents")).status == "suspended"
+
+
 # ------------------------------------------------------------------------------------------------------------ errors
 
 A_TEAM = f'main = "t"\n{TWO}[teams.t]\n'
@@ -294,6 +353,35 @@ ERRORS = {
     "bad value in an approval": (
         "[[agents.a.approvals]]\nexpires = -1",
         "agents.a.approvals[0]: expires is in seconds and more than 0, not -1",
+    ),
+    "a review without a grader": ("[agents.a.review]\nthreshold = 0.5", "agents.a.review.confidence is missing"),
+    "unknown key of a review": (
+        "[agents.a.review]\nconfidence = 'a'\nlimit = 1",
+        "unknown key agents.a.review.limit; known are confidence, threshold, roles, expires",
+    ),
+    "bad value in a review": (
+        "main = 'a'\n[agents.b]\n[agents.a.review]\nconfidence = 'b'\nthreshold = 7",
+        "agents.a.review: the threshold of a review is between 0 and 1, not 7",
+    ),
+    "wrong word in a review": (
+        "[agents.a.review]\nconfidence = 'a:b'\non_expiry = 'wait'",
+        "agents.a.review.on_expiry: invalid enum value 'wait'",
+    ),
+    "unknown grader": (
+        "[agents.a.review]\nconfidence = 'b'",
+        "agents.a.review.confidence: there is no member 'b'; members found there: a",
+    ),
+    "a grader of itself": (
+        "main = 'a'\n[agents.a.review]\nconfidence = 'b'\n[agents.b.review]\nconfidence = 'a'",
+        "agents.a.review.confidence: an agent cannot grade its own answers: a -> b -> a",
+    ),
+    "no such function": (
+        "[agents.a.review]\nconfidence = 'shop.py:sure'",
+        "agents.a.review.confidence: shop.py has no 'sure'; functions found there: ",
+    ),
+    "no function": (
+        "[agents.a.review]\nconfidence = 'shop.py:refund'",
+        "agents.a.review.confidence: shop.py:refund is no function of an answer, and no member that grades one",
     ),
     "nothing that makes tools": (
         "[agents.a]\ntools = [{root = 'x'}]",
@@ -362,8 +450,8 @@ ERRORS = {
         "agents.a.tools[0]: shop.py:plain is function, not a tool: decorate the function with @tool(effect=...)",
     ),
     "no reference": (
-        "[agents.a]\ntools = ['stock']",
-        "agents.a.tools[0]: 'stock' is not a TARGET: write module:attribute or file.py:attribute",
+        "[agents.a]\ntools = ['shop.stock']",
+        "agents.a.tools[0]: 'shop.stock' is no tool: write module:attribute or file.py:attribute, or the name",
     ),
     "a tool twice": (
         "[agents.a]\ntools = ['shop.py:stock', 'shop.py:stock']",

@@ -21,6 +21,7 @@ from .runtime.services import Limits
 
 if TYPE_CHECKING:
     from .policy import Policy
+    from .tools.mcp import MCPServer
 
 FILE = "podium.toml"
 STORE = ".podium/podium.db"
@@ -37,7 +38,7 @@ _WRITE = "write US dollars (0.50), 20000tokens, 10calls or 60s (min, h), and sev
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
-    """How an app is put together: `Podium(config.store, model=…, base_url=…, limits=…)`."""
+    """How an app is put together: `Podium(**config.described)`."""
 
     store: str = STORE
     """A path, `sqlite:///path` or `:memory:`. A relative path in a file is relative to that file's folder."""
@@ -56,8 +57,16 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Who may call what, as `[policy]` holds it, or the file that `policy` (or PODIUM_POLICY) names."""
     policy_file: str = ""
     """The file the policy was read from."""
+    mcp: tuple[MCPServer, ...] = ()
+    """The MCP servers of the app, as `[mcp.servers.NAME]` holds them. None is reached before it is needed."""
     file: str = ""
     """The file that was read; empty when there was none."""
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """The arguments of `Podium` that it amounts to."""
+        names = ("model", "base_url", "limits", "budgets", "prices", "rates", "policy", "mcp")
+        return {"url": self.store, **{name: getattr(self, name) for name in names}}
 
     @property
     def store_file(self) -> Path | None:
@@ -134,11 +143,11 @@ def _from_file(file: Path, values: dict[str, Any], limits: dict[str, float | int
         raise ConfigurationError(f"{file} is not valid TOML: {error}") from error
     except OSError as error:
         raise ConfigurationError(f"{file} cannot be read: {error.strerror or error}") from error
-    unknown = sorted(set(table) - {*_TEXTS, *_TABLES, "limits", "policy"})
+    unknown = sorted(set(table) - {*_TEXTS, *_TABLES, "limits", "policy", "mcp"})
     if unknown:
         raise ConfigurationError(
             f"{file}: unknown {_listed(unknown)}; known are {', '.join(_TEXTS)}, [limits], [budgets], [prices], "
-            "[rates], [policy]"
+            "[rates], [policy], [mcp.servers.NAME]"
         )
     for name in _TEXTS:
         if name in table:
@@ -150,6 +159,8 @@ def _from_file(file: Path, values: dict[str, Any], limits: dict[str, float | int
     _tables(file, table, values)
     if "policy" in table:
         _policy(file, table["policy"], values)
+    if "mcp" in table:
+        values["mcp"] = _servers(file, table["mcp"])
     section: object = table.get("limits", {})
     if not isinstance(section, dict):
         raise ConfigurationError(f"{file}: limits is a table: write [limits] and its values below it")
@@ -189,6 +200,23 @@ def _policy(file: Path, given: object, values: dict[str, Any]) -> None:
         values["policy"], values["policy_file"] = Policy.parse(table, f"{file}: policy"), str(file)
     else:
         raise ConfigurationError(f'{file}: policy is a table, or the name of a file: policy = "policy.toml"')
+
+
+def _servers(file: Path, given: object) -> tuple[MCPServer, ...]:
+    """The MCP servers of `[mcp]`, in the order of the file. Relative paths are relative to its folder."""
+    from .policy.file import section
+    from .tools.mcp import MCPServer
+
+    entries = section(given, f"{file}: mcp")
+    unknown = sorted(set(entries) - {"servers"})
+    if unknown:
+        raise ConfigurationError(
+            f"{file}: unknown {_listed(unknown)} in [mcp]; write [mcp.servers.{unknown[0]}] for a server of that name"
+        )
+    servers = section(entries.get("servers", {}), f"{file}: mcp.servers")
+    return tuple(
+        [MCPServer.parse(name, value, f"{file}: mcp.servers.{name}", file.parent) for name, value in servers.items()]
+    )
 
 
 def _check(table: str, key: str, value: object) -> None:

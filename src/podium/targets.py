@@ -34,7 +34,7 @@ def load(target: str) -> Member:
     if split is None:
         found = _member(_value(target, Path.cwd(), _is_member, "members"), target)
     else:
-        found = team_file.load(*split, tools=_tools)
+        found = team_file.load(*split, tools=_tools, grade=_grade)
     with contextlib.suppress(AttributeError, TypeError):
         # One that takes no new attributes runs as well; resuming it elsewhere then needs the TARGET said again.
         cast("Any", found).target = target
@@ -88,6 +88,14 @@ def _tools(reference: str, folder: Path, arguments: Mapping[str, Any] | None) ->
         f"{reference} is {what}, not a tool: decorate the function with @tool(effect=...), or write "
         f'{{ make = "{reference}" }} with its arguments when it makes tools'
     )
+
+
+def _grade(reference: str, folder: Path) -> Any:
+    """The function, or the member, that says how sure an answer is."""
+    value = _value(reference, folder, callable, "functions")
+    if not callable(value) or inspect.isclass(value) or _is_tool(value):
+        raise ConfigurationError(f"{reference} is no function of an answer, and no member that grades one")
+    return value
 
 
 def _member(value: Any, target: str) -> Member:

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal, NoReturn, TypeAlias, TypeVar, cast
 
 import msgspec
 
-from .agents import Agent
+from .agents import Agent, Review
 from .core.errors import ConfigurationError, MissingExtra
 from .core.messages import Settings
 from .policy.approvals import Approval
@@ -31,11 +31,18 @@ FindTools: TypeAlias = Callable[[str, Path, Mapping[str, Any] | None], Sequence[
 Raises ConfigurationError.
 """
 
+FindGrade: TypeAlias = Callable[[str, Path], Any]
+"""The function (or the member) that a reference names, seen from a folder: it says how sure an answer is.
+
+Raises ConfigurationError.
+"""
+
 SUFFIXES = (".toml", ".yaml", ".yml")
 _MOST = 1 << 20
 """Bytes of a team file that are read."""
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(.*)`")
+_TOOL = re.compile(r"[A-Za-z0-9_*-]{1,64}")
 S = TypeVar("S", bound=msgspec.Struct)
 
 
@@ -80,6 +87,26 @@ class ApprovalEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         return Approval(**{name: getattr(self, name) for name in self.__struct_fields__})
 
 
+class ReviewEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[agents.NAME.review]`: which answers of this agent wait for a person, in the words of `Review`."""
+
+    confidence: str
+    """Who says how sure an answer is: a member of this file that grades it, or `file.py:function`."""
+    threshold: float = 0.7
+    roles: str | tuple[str, ...] = ()
+    expires: float | None = None
+    rounds: int = 3
+    on_expiry: Literal["reject", "accept"] = "reject"
+    self_approval: bool = True
+
+    def review(self, confidence: Any) -> Review:
+        """The review, with what `confidence` names. Raises ConfigurationError."""
+        return Review(
+            **{name: getattr(self, name) for name in self.__struct_fields__ if name != "confidence"},
+            confidence=confidence,
+        )
+
+
 class AgentEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[agents.NAME]`. Without a `model`, the agent has that of the app it runs in."""
 
@@ -89,12 +116,19 @@ class AgentEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     description: str = ""
     tools: tuple[str | dict[str, Any], ...] = ()
     """`module:attribute` or `file.py:attribute`, relative to the folder of the team file: a tool, or a list of them. A
-    table `{ make = "module:function", … }` is what the function makes of the other values."""
+    table `{ make = "module:function", … }` is what the function makes of the other values. A text without a colon is
+    the name of a tool of the app (`shop_search`, of an MCP server), or a pattern of names (`shop_*`)."""
     max_iterations: int = 20
     settings: SettingsEntry = SettingsEntry()
     cache: Annotated[float, msgspec.Meta(gt=0)] | None = None
     """Seconds for which an equal request may be answered with the reply it had before."""
     approvals: tuple[ApprovalEntry, ...] = ()
+    review: ReviewEntry | None = None
+
+    def references(self) -> list[tuple[str, str]]:
+        """The member that grades its answers, if it is one of this file, with the key that names it."""
+        grader = "" if self.review is None else self.review.confidence
+        return [("review.confidence", grader)] if grader and ":" not in grader else []
 
 
 class TeamEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
@@ -141,7 +175,7 @@ class SupervisorEntry(TeamEntry, frozen=True, kw_only=True, tag="supervisor"):
     prompt: str | None = None
 
 
-_INNER: dict[str, type[msgspec.Struct]] = {"settings": SettingsEntry, "approvals": ApprovalEntry}
+_INNER: dict[str, type[msgspec.Struct]] = {"settings": SettingsEntry, "approvals": ApprovalEntry, "review": ReviewEntry}
 """The tables within `[agents.NAME]`."""
 
 AnyTeam: TypeAlias = SequentialEntry | ParallelEntry | RouterEntry | SupervisorEntry
@@ -169,11 +203,11 @@ def split(target: str) -> tuple[str, str | None] | None:
     return (where, name) if colon and name and where.endswith(SUFFIXES) else None
 
 
-def load(file: str, name: str | None = None, *, tools: FindTools) -> Member:
+def load(file: str, name: str | None = None, *, tools: FindTools, grade: FindGrade) -> Member:
     """The member `name` of a team file: without one its `main`, or the only member there is.
 
-    `tools` finds the tools that the file names. Raises ConfigurationError, one line that names the file and the key in
-    it; MissingExtra for YAML without its extra.
+    `tools` finds the tools that the file names, `grade` the functions that grade answers. Raises
+    ConfigurationError, one line that names the file and the key in it; MissingExtra for YAML without its extra.
     """
     decoded = read(file)
     _check(file, decoded)
@@ -182,9 +216,10 @@ def load(file: str, name: str | None = None, *, tools: FindTools) -> Member:
     made: dict[str, Member] = {}
     for known in order:
         agent = decoded.agents.get(known)
-        made[known] = (
-            _built(file, known, decoded.teams[known], made) if agent is None else _agent(file, known, agent, tools)
-        )
+        if agent is None:
+            made[known] = _built(file, known, decoded.teams[known], made)
+        else:
+            made[known] = _agent(file, known, agent, tools, _reviewed(file, known, agent, made, grade))
     return made[chosen]
 
 
@@ -281,7 +316,7 @@ def _entry(file: str, key: str, value: object, kind: type[S]) -> S:
         keys.insert(0, "kind")
     unknown, missing = _UNKNOWN.fullmatch(said), _MISSING.fullmatch(said)
     if missing:
-        raise ConfigurationError(f"{file}: {_dotted(key, missing[1])} is missing")
+        raise ConfigurationError(f"{file}: {_dotted(_dotted(key, path), missing[1])} is missing")
     if unknown:
         where = _dotted(_dotted(key, path), unknown[1])
         raise ConfigurationError(f"{file}: unknown key {where}; known are {', '.join(keys)}")
@@ -306,23 +341,32 @@ def _check(file: str, decoded: TeamFile) -> None:
         raise ConfigurationError(f"{file} has no members: write agents, each with a name, and teams of them")
     for twice in sorted(decoded.agents.keys() & decoded.teams.keys()):
         raise ConfigurationError(f"{file}: teams.{twice}: there is an agent of that name: rename one")
-    for name, team in decoded.teams.items():
-        for key, member in team.references():
+    for where, entry in _entries(decoded).items():
+        for key, member in entry.references():
             if member not in names:
-                _unknown(file, f"teams.{name}.{key}", member, decoded)
+                _unknown(file, f"{where}.{key}", member, decoded)
     if decoded.main is not None and decoded.main not in names:
         _unknown(file, "main", decoded.main, decoded)
 
 
 def _in_order(file: str, decoded: TeamFile) -> tuple[str, ...]:
     """All names, those a team is made of before it."""
-    graph = {name: [member for _, member in team.references()] for name, team in decoded.teams.items()}
+    entries = {where.partition(".")[2]: (where, entry) for where, entry in _entries(decoded).items()}
+    graph = {name: [member for _, member in entry.references()] for name, (_, entry) in entries.items()}
     try:
-        return tuple(TopologicalSorter({**dict.fromkeys(decoded.agents, ()), **graph}).static_order())
+        return tuple(TopologicalSorter(graph).static_order())
     except CycleError as error:
         circle = cast("list[str]", error.args[1])[::-1]
-    key = next(key for key, member in decoded.teams[circle[0]].references() if member == circle[1])
-    raise ConfigurationError(f"{file}: teams.{circle[0]}.{key}: a team cannot contain itself: {' -> '.join(circle)}")
+    where, entry = entries[circle[0]]
+    key = next(key for key, member in entry.references() if member == circle[1])
+    itself = "a team cannot contain itself" if circle[0] in decoded.teams else "an agent cannot grade its own answers"
+    raise ConfigurationError(f"{file}: {where}.{key}: {itself}: {' -> '.join(circle)}")
+
+
+def _entries(decoded: TeamFile) -> dict[str, AgentEntry | AnyTeam]:
+    """All members, by where they stand in the file."""
+    agents: dict[str, AgentEntry | AnyTeam] = {f"agents.{name}": entry for name, entry in decoded.agents.items()}
+    return {**agents, **{f"teams.{name}": entry for name, entry in decoded.teams.items()}}
 
 
 def _chosen(file: str, decoded: TeamFile, name: str | None) -> str:
@@ -347,11 +391,34 @@ def _unknown(file: str, key: str, name: str, decoded: TeamFile) -> NoReturn:
 # -------------------------------------------------------------------------------------------------------- the members
 
 
-def _agent(file: str, name: str, entry: AgentEntry, find: FindTools) -> Member:
-    folder = Path(file).expanduser().resolve().parent
-    tools: list[Tool] = []
+def _reviewed(file: str, name: str, entry: AgentEntry, made: Mapping[str, Member], grade: FindGrade) -> Review | None:
+    """The review of an agent, whose grader is made already or found in code."""
+    asked = entry.review
+    if asked is None:
+        return None
+    member = made.get(asked.confidence)
+    try:
+        confidence = grade(asked.confidence, _folder(file)) if member is None else member
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{file}: agents.{name}.review.confidence: {error}") from error
+    try:
+        return asked.review(confidence)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{file}: agents.{name}.review: {error}") from error
+
+
+def _folder(file: str) -> Path:
+    return Path(file).expanduser().resolve().parent
+
+
+def _agent(file: str, name: str, entry: AgentEntry, find: FindTools, review: Review | None) -> Member:
+    folder = _folder(file)
+    tools: list[Tool | str] = []
     approvals: list[Approval] = []
     for position, reference in enumerate(entry.tools):
+        if isinstance(reference, str) and ":" not in reference:
+            tools.append(_of_app(file, f"agents.{name}.tools[{position}]", reference))
+            continue
         try:
             tools.extend(find(*_named(reference, folder)))
         except ConfigurationError as error:
@@ -372,9 +439,20 @@ def _agent(file: str, name: str, entry: AgentEntry, find: FindTools) -> Member:
             settings=entry.settings.settings(),
             cache=entry.cache,
             approvals=approvals,
+            review=review,
         )
     except ConfigurationError as error:
         raise ConfigurationError(f"{file}: agents.{name}: {error}") from error
+
+
+def _of_app(file: str, key: str, name: str) -> str:
+    """The name of a tool of the app, or a pattern of names; what there is, is looked up when the agent begins."""
+    if not _TOOL.fullmatch(name):
+        raise ConfigurationError(
+            f"{file}: {key}: {name!r} is no tool: write module:attribute or file.py:attribute, or the name of a tool "
+            "of the app, such as one of [mcp.servers] in podium.toml"
+        )
+    return name
 
 
 def _named(entry: str | dict[str, Any], folder: Path) -> tuple[str, Path, dict[str, Any] | None]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from typing import Any
 
 import pytest
-from harness import FakeClock, Machine, cut, records_of, spy
+from harness import QUICK, FakeClock, Machine, cut, records_of, spy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -180,6 +181,21 @@ async def test_an_error_of_the_winner_is_the_races_error(machine: Machine) -> No
 
     async with machine.app() as app:
         assert (await app.run(body)).unwrap() == "ok"
+
+
+async def test_a_run_whose_loop_was_kept_busy_is_not_taken_for_one_that_waits(machine: Machine) -> None:
+    @member
+    async def body(ctx: Any) -> Any:
+        async def works(ctx: Any) -> str:
+            await ctx.now()
+            time.sleep(QUICK.idle * 5)  # noqa: ASYNC251  (the member's own work, longer than a run is quiet)
+            await asyncio.sleep(0)
+            return "worked"
+
+        return await ctx.race(works, lambda c: c.ask("never?"))
+
+    async with machine.app() as app:
+        assert (await app.run(body)).unwrap() == "worked"
 
 
 # -------------------------------------------------------------------------------------------------------- properties

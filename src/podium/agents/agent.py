@@ -32,6 +32,7 @@ from podium.core.messages import (
 )
 from podium.core.transcript import FromPin, FromSession, FromSteps, Transcript
 from podium.ports import Check, Context, Model, Receipt, Runner, Tool, tools_in
+from podium.ports.selectors import named, selector
 from podium.schema import OutputType, output_type
 
 from .member import Runnable
@@ -56,6 +57,8 @@ class AgentConfig(msgspec.Struct, frozen=True, array_like=True):
     chosen: int = 0
     """The version of the model that was chosen in place of the agent's own; 0 for its own."""
     review: ReviewPin | None = None
+    named: dict[str, str] = {}
+    """The tools among `tools` that were given by name, and their versions: they are looked up when they are called."""
 
 
 PAUSED = "pause_turn"
@@ -68,12 +71,13 @@ class Agent(Runnable[Output], Generic[Deps, Output]):
     """A model with tools and instructions.
 
     `model` is a Model or a name (`"openai:gpt-…"`, `"offline"`); None takes the app's default. `tools` are the only
-    tools it may call. `output` is the type of its answer: `str`, a Pydantic model or any other type; an answer that
-    does not fit is sent back with the error at most `output_retries` times. `history` bounds how many messages of its
-    session it is shown. `timeout` is in seconds for one call of the agent, `retry` is for transient model failures.
-    `cache` is for how many seconds an equal request to its model may be answered with the reply it had before, at no
-    cost; None is not at all. `approvals` are checks (`podium.Approval`) that hold its tool calls for a person; `review`
-    says which of its answers wait for one.
+    tools it may call: each is one, or the name of one of the app's (`"shop_search"`, `"shop_*"` for all that are so
+    called), whose version and schema are pinned with the rest when a run first calls the agent. `output` is the type of
+    its answer: `str`, a Pydantic model or any other type; an answer that does not fit is sent back with the error at
+    most `output_retries` times. `history` bounds how many messages of its session it is shown. `timeout` is in seconds
+    for one call of the agent, `retry` is for transient model failures. `cache` is for how many seconds an equal request
+    to its model may be answered with the reply it had before, at no cost; None is not at all. `approvals` are checks
+    (`podium.Approval`) that hold its tool calls for a person; `review` says which of its answers wait for one.
     An agent is not changed after it is made; `replace(...)` gives a changed copy.
     """
 
@@ -81,7 +85,7 @@ class Agent(Runnable[Output], Generic[Deps, Output]):
         self,
         name: str,
         model: Model | str | None = None,
-        tools: Sequence[Tool] = (),
+        tools: Sequence[Tool | str] = (),
         system_prompt: str = "",
         *,
         role: Role | None = None,
@@ -104,7 +108,8 @@ class Agent(Runnable[Output], Generic[Deps, Output]):
             raise ConfigurationError(f"max_iterations of agent {name!r} must be at least 1, not {max_iterations}")
         self.name = name
         self.model = model
-        self.tools = _checked(name, tools)
+        self.tools, self.named = _checked(name, tools)
+        """Those it was given, by name, and the names of those that the app has."""
         self.system_prompt = system_prompt
         self.role = role
         self.output = output
@@ -127,6 +132,7 @@ class Agent(Runnable[Output], Generic[Deps, Output]):
             review.check(name, self._output)
         self._pin: tuple[str, bytes] | None = None
         self._own: _Form | None = None
+        self._pinned: tuple[bytes, _Form] | None = None
         bind = getattr(model, "bind", None)
         if bind is not None:
             bind(name)
@@ -136,7 +142,7 @@ class Agent(Runnable[Output], Generic[Deps, Output]):
         own: dict[str, Any] = {
             "name": self.name,
             "model": self.model,
-            "tools": list(self.tools.values()),
+            "tools": [*self.tools.values(), *self.named],
             "system_prompt": self.system_prompt,
             "role": self.role,
             "output": self.output,
@@ -164,28 +170,41 @@ class Agent(Runnable[Output], Generic[Deps, Output]):
         parts = [self.role.text() if self.role else "", self.system_prompt.strip()]
         return "\n\n".join(part for part in parts if part)
 
-    def config(self) -> AgentConfig:
-        """What is pinned at the agent's first Call in a run."""
+    def config(self, found: Sequence[Tool] = ()) -> AgentConfig:
+        """What is pinned at the agent's first Call in a run. `found` are the tools it names."""
         model = self.model
+        found = [tool for tool in found if tool.name not in self.grants]  # its own go before what a pattern finds
         return AgentConfig(
             self.name,
             "" if model is None else model if isinstance(model, str) else model.name,
             self.instructions(),
-            self._specs(),
+            (*self._specs(), *[tool.spec for tool in found]),
             self.settings,
             self._output.spec,
             self.max_iterations,
             self.output_retries,
             review=None if self.review is None else self.review.pin,
+            named={tool.name: tool.version for tool in found},
         )
 
-    def pin(self, choice: Choice | None = None) -> tuple[str, bytes]:
-        """The address and the bytes of the configuration, with the model that was chosen for it."""
+    def granted(self, pinned: bytes | None) -> frozenset[str]:
+        """The names of the tools it may call with this configuration: those it was given, and those it names."""
+        form = self._form(pinned)
+        return self.grants.union(spec.name for spec in form.config.tools if named(self.named, spec.name))
+
+    def pin(self, choice: Choice | None = None, found: Sequence[Tool] = ()) -> tuple[str, bytes]:
+        """The address and the bytes of the configuration, with the model that was chosen for it.
+
+        `found` are the tools it names.
+        """
         if choice is not None:
-            own = self.config()
+            own = self.config(found)
             settings = choice.model.settings or own.settings
             changed = msgspec.structs.replace(own, model=choice.model.model, settings=settings, chosen=choice.number)
             content = encode(changed)
+            return content_digest(content), content
+        if found:
+            content = encode(self.config(found))
             return content_digest(content), content
         if self._pin is None:
             content = encode(self.config())
@@ -201,6 +220,11 @@ class Agent(Runnable[Output], Generic[Deps, Output]):
         return self._output.dump(value)
 
     def _form(self, pinned: bytes | None) -> _Form:
+        if self.named and pinned is not None:
+            # What its tools are stands nowhere but in what is pinned.
+            if self._pinned is None or self._pinned[0] != pinned:
+                self._pinned = pinned, _Form(_config.decode(pinned), self.model)
+            return self._pinned[1]
         own = self._own
         if own is None:
             own = self._own = _Form(self.config(), self.model)
@@ -244,7 +268,7 @@ class Agent(Runnable[Output], Generic[Deps, Output]):
                 if reviewing is None:  # what nobody has looked at yet is not given out when a limit ends the run
                     text = reply.message.text or text
                 if calls := reply.message.tool_calls:
-                    results, seqs = await self._use(turn, calls)
+                    results, seqs = await self._use(turn, form, calls)
                     transcript.add(tool_results(*results), FromSteps(seqs), turn.key)
                     continue
             except Exhausted as error:
@@ -297,9 +321,11 @@ class Agent(Runnable[Output], Generic[Deps, Output]):
         transcript.add(reply.message, FromSteps((receipt.seq,)), receipt.key)
         return reply
 
-    async def _use(self, turn: Context, calls: tuple[ToolCall, ...]) -> tuple[list[ToolResult], tuple[int, ...]]:
+    async def _use(
+        self, turn: Context, form: _Form, calls: tuple[ToolCall, ...]
+    ) -> tuple[list[ToolResult], tuple[int, ...]]:
         """Perform the calls side by side; results in the order of the calls."""
-        steps = [turn.perform(self._action(call)) for call in calls]
+        steps = [turn.perform(self._action(call, form.config)) for call in calls]
         if len(steps) > 1:
             for step in steps:
                 step.start()
@@ -315,16 +341,18 @@ class Agent(Runnable[Output], Generic[Deps, Output]):
             seqs.append(receipt.seq)
         return results, tuple(seqs)
 
-    def _action(self, call: ToolCall) -> Action:
+    def _action(self, call: ToolCall, config: AgentConfig) -> Action:
         """What a call of the model asks for."""
-        return CallTool(call.name, call.args, self.tools.get(call.name), None, call.invalid)
+        tool = self.tools.get(call.name)
+        version = "" if tool is not None else config.named.get(call.name, "")
+        return CallTool(call.name, call.args, tool, None, call.invalid, version)
 
     def _shown(self, call: ToolCall, value: Any) -> Any:
         """The value of a call as plain data."""
         return value
 
     def _specs(self) -> tuple[ToolSpec, ...]:
-        """What the model is offered."""
+        """What the model is offered of what the agent was given."""
         return tuple([tool.spec for tool in self.tools.values()])
 
     async def respond_to_message(self, text: str, *, app: Runner | None = None, deps: Any = None) -> Any:
@@ -346,13 +374,39 @@ class _Form:
         self.digest = digest_of((config.model, config.tools, config.settings, config.output))
 
 
-def _checked(agent: str, tools: Sequence[Tool]) -> dict[str, Tool]:
+def _checked(agent: str, tools: Sequence[Tool | str]) -> tuple[dict[str, Tool], tuple[str, ...]]:
     found: dict[str, Tool] = {}
-    for tool in tools_in(tools, f"the tools of agent {agent!r}"):
+    names, objects = _told_apart(tools)
+    for tool in tools_in(objects, f"the tools of agent {agent!r}"):
         if tool.name in found:
             raise ConfigurationError(f"agent {agent!r} has two tools named {tool.name!r}: give one another name")
         found[tool.name] = tool
-    return found
+    for name in names:
+        _a_name(agent, name)
+        if name in found or names.count(name) > 1:
+            raise ConfigurationError(f"agent {agent!r} has two tools named {name!r}: give it one of them")
+    return found, tuple(names)
+
+
+def _told_apart(tools: Sequence[Tool | str]) -> tuple[list[str], Sequence[Tool]]:
+    """Names, and what is given as tools, whatever it is."""
+    given = cast("object", [tools] if isinstance(tools, str) else tools)
+    if not isinstance(given, Sequence):
+        return [], cast("Sequence[Tool]", given)
+    each = cast("Sequence[Tool | str]", given)
+    return [one for one in each if isinstance(one, str)], [one for one in each if not isinstance(one, str)]
+
+
+def _a_name(agent: str, text: str) -> None:
+    """Raise ConfigurationError for what is neither the name nor a pattern of names of tools of the app."""
+    try:
+        kind = selector(text).kind
+    except ConfigurationError as error:
+        raise ConfigurationError(f"the tools of agent {agent!r}: {error}") from None
+    if kind != "name":
+        raise ConfigurationError(
+            f"the tools of agent {agent!r}: {text!r} is no name: write 'shop_search', or 'shop_*' for all of them"
+        )
 
 
 def _checks(agent: str, approvals: Sequence[Check]) -> tuple[Check, ...]:

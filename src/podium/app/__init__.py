@@ -9,6 +9,7 @@ from .choices import ChoiceVersion, ModelChoices
 from .costs import AgentCostTracker, Breakdown, CostLine
 from .default import DefaultRunner
 from .podium import Podium
+from .servers import Servers, ServerState
 from .sessions import Session, SessionMessage
 
 ports.set_default_runner(DefaultRunner())
@@ -27,6 +28,8 @@ __all__ = [
     "Exported",
     "ModelChoices",
     "Podium",
+    "ServerState",
+    "Servers",
     "Session",
     "SessionMessage",
     "Used",

@@ -58,12 +58,14 @@ from .named_models import NamedModels
 from .opening import open_store
 from .outcomes import Outcomes
 from .pricing import Pricing
+from .servers import Servers
 from .sessions import Session, session_of
 from .settings import gate_of, plain_functions, rates_of
 from .shown import SecretsFilter
 
 if TYPE_CHECKING:
     from podium.policy import Policy
+    from podium.tools.mcp import MCPServer, MCPTools
 
 T = TypeVar("T")
 
@@ -85,6 +87,7 @@ class Podium:
     A `gate` of your own that is no `Chain` decides alone: permissions of the registry then count only if it asks them.
     `policy` says who may call what: a Policy, plain values in its form, or the path of a file that holds it.
     `approvals` say which tool calls wait for a person; with `self_approval=False` never for whoever is behind the run.
+    `mcp` are MCP servers (`MCPTools`), not entered: the app reaches one when a tool of it is first needed.
     `secrets` are texts to keep out of everything that is written, beside those of the environment whose names say so.
     `cost_callback(agent, cost)` is called for every paid call, `on_alert(alert)` when a budget is nearly used up. Use
     it as an async context manager.
@@ -112,12 +115,14 @@ class Podium:
         policy: Policy | Mapping[str, Any] | str | None = None,
         approvals: Sequence[Approval] = (),
         self_approval: bool = True,
+        mcp: Sequence[MCPTools | MCPServer] = (),
     ) -> None:
         self.url = str(url)
         self.clock: Clock = clock or SystemClock()
         registry = tools if isinstance(tools, ToolRegistry) else ToolRegistry(tools)
         self.tools = registry.within(lambda since: self.costs.tool_rows(since))
         """What members may name, and what agents may use of it: see ToolRegistry."""
+        self.mcp = Servers(self.tools, mcp)
         self.gate: Gate = gate_of(gate, policy, approvals, self.tools.grants)
         self._self_approval = self_approval
         self.limits = limits or Limits()
@@ -159,18 +164,7 @@ class Podium:
         """
         from podium import config
 
-        found = config.load(path)
-        described: dict[str, Any] = {
-            "url": found.store,
-            "model": found.model,
-            "base_url": found.base_url,
-            "limits": found.limits,
-            "budgets": found.budgets,
-            "prices": found.prices,
-            "rates": found.rates,
-            "policy": found.policy,
-        }
-        return cls(**{**described, **options})
+        return cls(**{**config.load(path).described, **options})
 
     # -------------------------------------------------------------------------------------------------------- opening
 
@@ -189,7 +183,7 @@ class Podium:
             gate=self.gate,
             owner=this_owner(),
             model=self._models,
-            tools=self.tools,
+            tools=self.mcp,
             limits=self.limits,
             random=random.SystemRandom().random,
             new_run=self._register,
@@ -223,6 +217,7 @@ class Podium:
         )
         self._dispatcher.start()
         self.tools.opened()
+        self.mcp.opened(services.vault.know)
         return self
 
     async def close(self) -> None:
@@ -238,6 +233,7 @@ class Podium:
         await self._driver.close()
         while self._tasks:
             await asyncio.wait(set(self._tasks))
+        await self.mcp.close()
         await self._models.aclose()
         await self.audit.keep(store)
         await store.close()

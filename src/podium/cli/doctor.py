@@ -1,7 +1,8 @@
 """`podium doctor`: what works on this machine, and what to type to get what does not.
 
 It looks and reads; it changes nothing and never prints the value of a key. It sends nothing anywhere but to this
-machine's own loopback, unless `--online` asks the providers that are set up. Models are looked at in `model_checks`.
+machine's own loopback, and to programs of MCP servers that `podium.toml` says to start, unless `--online` asks the
+providers and servers elsewhere that are set up. Models are looked at in `model_checks`, MCP servers in `servers`.
 """
 
 from __future__ import annotations
@@ -57,20 +58,23 @@ def register(app: typer.Typer) -> None:
 def doctor(
     store: StoreOption = None,
     online: Annotated[
-        bool, typer.Option("--online", help="Ask every provider that is set up whether it answers; it costs nothing.")
+        bool,
+        typer.Option("--online", help="Ask all providers and servers that are set up; it costs nothing."),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Tell what works on this machine and how to get what does not.
 
-    Exits with 0 unless Python, the settings or the store cannot be used, or (--online) a provider that is set up fails.
+    Exits with 0 unless Python, the settings or the store cannot be used, a server of
+    [mcp.servers] does not answer, or (--online) a provider that is set up fails.
     """
     with reported():
-        from . import model_checks
+        from . import model_checks, servers
 
         config, settings = _settings(store)
         models = model_checks.checks(config, online=online)
-        checks = [*_python(), *settings, *_programs(), _sandbox(), *_extras(), *models, _terminal()]
+        mcp = servers.checks(config, online=online)
+        checks = [*_python(), *settings, *_programs(), _sandbox(), *_extras(), *models, *mcp, _terminal()]
         broken = [check for check in checks if check.required and not check.ok]
         failed = [check for check in checks if check.failed]
         if as_json:

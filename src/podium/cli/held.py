@@ -22,6 +22,15 @@ def tools_of(member: Any) -> dict[str, dict[str, Tool]]:
     return found
 
 
+def names_of(member: Any) -> dict[str, tuple[str, ...]]:
+    """The members that this one is or holds, by name, each with the names of the tools of the app that it uses."""
+    found: dict[str, tuple[str, ...]] = {}
+    for each in _members(member, set()):
+        if names := getattr(each, "named", ()):
+            found[each.name] = (*found.get(each.name, ()), *names)
+    return found
+
+
 def approvals_of(member: Any) -> dict[str, tuple[Check, ...]]:
     """The members that this one is or holds, by name, each with its own approvals."""
     found: dict[str, tuple[Check, ...]] = {}

@@ -38,6 +38,10 @@ model = "offline"            # rules, no language model: try "openai:NAME" once 
 # [policy.agents.support] # who may call what; `podium policy check` finds mistakes, `podium policy explain` says why
 # tools = ["look_up_order", "refund"]
 
+# [mcp.servers.docs]      # its tools are docs_…; agents name them: tools=["docs_search"]
+# url = "https://docs.example.org/mcp"  # or command = "docs-server" for a program
+# auth = { env = "DOCS_TOKEN" }
+
 # [limits]
 # tool_timeout = 60   # seconds
 """

@@ -107,18 +107,7 @@ class Settings(msgspec.Struct, frozen=True):
 
         from .exits import say
 
-        config = self.config
-        return Podium(
-            config.store,
-            model=config.model,
-            base_url=config.base_url,
-            limits=config.limits,
-            budgets=config.budgets,
-            prices=config.prices,
-            rates=config.rates,
-            policy=config.policy,
-            on_alert=lambda alert: say(str(alert)),
-        )
+        return Podium(**self.config.described, on_alert=lambda alert: say(str(alert)))
 
     def existing(self) -> Podium:
         """The app, for commands that need runs there already. Raises ConfigurationError when there is no store."""

@@ -82,8 +82,8 @@ def check(
     with reported():
         from podium.policy.lint import lint
 
-        policy, path, _ = _policy(file)
-        findings = lint(policy, _known(target)[0])
+        policy, path, chosen = _policy(file)
+        findings = lint(policy, _known(target, chosen)[0])
         where = _lines(path)
         errors = sum(finding.severity == "error" for finding in findings)
         if as_json:
@@ -173,7 +173,7 @@ def explain(
         from podium.core.records import Principal
 
         _, path, chosen = _policy(file)
-        known, asks = _known(target)
+        known, asks = _known(target, chosen)
         label = msgspec.structs.replace(TRUSTED, kinds=frozenset(kind or ()))
         if tainted:
             label = msgspec.structs.replace(label, integrity=Integrity.UNTRUSTED, sources=frozenset(("explain",)))
@@ -341,19 +341,26 @@ def _lines(path: str) -> dict[tuple[str | int, ...], int]:
     return lines(read(path)[1])
 
 
-def _known(given: list[str] | None) -> tuple[Known, dict[str, tuple[Check, ...]]]:
-    """The members and tools of targets, and the approvals that agents have of their own."""
+def _known(given: list[str] | None, chosen: Settings) -> tuple[Known, dict[str, tuple[Check, ...]]]:
+    """The members and tools of targets, and the approvals that agents have of their own. MCP servers whose tools they
+    name are asked for them."""
     from podium import targets
     from podium.policy.lint import Known
 
-    from .held import approvals_of, tools_of
+    from .held import approvals_of, names_of, tools_of
+    from .servers import add_named
 
     agents: dict[str, dict[str, Tool]] = {}
+    names: dict[str, tuple[str, ...]] = {}
     asks: dict[str, tuple[Check, ...]] = {}
     for target in given or ():
         member = targets.load(target)
         for name, tools in tools_of(member).items():
             agents.setdefault(name, {}).update(tools)
+        for name, named in names_of(member).items():
+            names[name] = (*names.get(name, ()), *named)
         for name, own in approvals_of(member).items():
             asks[name] = (*asks.get(name, ()), *own)
+    if names:
+        add_named(agents, names, chosen.config)
     return Known(agents, {name: tool for held in agents.values() for name, tool in held.items()}), asks

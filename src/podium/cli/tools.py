@@ -13,7 +13,7 @@ import typer
 
 from .costs import since_of
 from .exits import Code, reported
-from .options import MONEY, JsonOption, Settings, StoreOption, TargetArgument, example, settings
+from .options import MONEY, JsonOption, Settings, StoreOption, example, settings
 
 if TYPE_CHECKING:
     from podium.ports import Tool
@@ -50,17 +50,34 @@ def _group(context: typer.Context) -> None:
         sys.stdout.write(context.get_help() + "\n")
 
 
-def list_(target: TargetArgument, as_json: JsonOption = False) -> None:
-    """List the tools that the agents of a team were given, with what they declare; with --json, their schemas too.
+def list_(
+    target: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[TARGET]",
+            help="Where the member is, as for `podium run`; without it, the tools of MCP servers are listed.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the tools that the agents of a team have, with what they declare; with --json, their schemas too.
 
-    Agents that only the code of a function knows are not found.
+    Agents that only the code of a function knows are not found. MCP servers of podium.toml whose tools they name are
+    asked. Without TARGET, the tools of all these servers are listed.
     """
     with reported():
         from podium import targets
 
-        from .held import tools_of
+        from .held import names_of, tools_of
+        from .servers import add_named
 
-        held = tools_of(targets.load(target))
+        if target is None:
+            raise typer.Exit(_servers(as_json=as_json))
+        member = targets.load(target)
+        held = tools_of(member)
+        if names := names_of(member):
+            add_named(held, names, settings().config)
         users = {agent: tools for agent, tools in held.items() if tools}
         if as_json:
             _write_document(users)
@@ -70,6 +87,32 @@ def list_(target: TargetArgument, as_json: JsonOption = False) -> None:
             names = ", ".join(held) or "none"
             sys.stderr.write(f"no agent of {target} has a tool (members found: {names})\n")
         raise typer.Exit(Code.OK)
+
+
+def _servers(*, as_json: bool) -> Code:
+    """The tools of the servers that are configured. Those that do not answer are told of, and keep nobody."""
+    from podium.core.errors import ConfigurationError
+
+    from . import documents
+    from .servers import document, reached
+
+    config = settings().config
+    if not config.mcp:
+        raise ConfigurationError(
+            "no MCP server is configured ([mcp.servers.NAME] in podium.toml): name a TARGET to list its agents' tools"
+        )
+    found = reached(config.mcp)
+    if as_json:
+        documents.write(document(found, _told))
+        return Code.OK
+    if found.tools:
+        _write_list({"": dict(found.tools)})
+    for state in found.states:
+        for name, why in state.skipped.items():
+            sys.stderr.write(f"MCP server {state.name!r}: {name} is left out: {why}\n")
+        if state.error:
+            sys.stderr.write(f"{state.error}\n")
+    return Code.OK
 
 
 def stats(
@@ -122,25 +165,31 @@ def _rows(tools: Iterable[Tool]) -> list[ToolRow]:
 def _write_document(users: dict[str, dict[str, Tool]]) -> None:
     from . import documents
 
-    def told(tool: Tool) -> dict[str, Any]:
-        [row] = _rows([tool])
-        schema = {"parameters": tool.spec.parameters, "returns": tool.spec.returns}
-        return {**msgspec.to_builtins(row), "timeout": tool.timeout, "retries": tool.retries, **schema}
-
     documents.write(
-        [{"agent": agent, "tools": [told(tool) for tool in held.values()]} for agent, held in users.items()]
+        [{"agent": agent, "tools": [_told(tool) for tool in held.values()]} for agent, held in users.items()]
     )
+
+
+def _told(tool: Tool) -> dict[str, Any]:
+    from .servers import server_of
+
+    [row] = _rows([tool])
+    schema = {"parameters": tool.spec.parameters, "returns": tool.spec.returns}
+    own = {"timeout": tool.timeout, "retries": tool.retries, "server": server_of(tool)}
+    return {**msgspec.to_builtins(row), **own, **schema}
 
 
 def _write_list(users: dict[str, dict[str, Tool]]) -> None:
     from .screen import table, telling
+    from .servers import server_of
     from .words import visible
 
-    heads = ("AGENT", "TOOL", "VERSION", "EFFECT", "REACH", "NETWORK", "COST", "TAGS", "DESCRIPTION")
+    heads = ("AGENT", "SERVER", "TOOL", "VERSION", "EFFECT", "REACH", "NETWORK", "COST", "TAGS", "DESCRIPTION")
     lines = [
         (
             visible(agent),
-            visible(row.name),
+            visible(server_of(tool)),
+            visible(tool.name),
             visible(row.version),
             row.effect if row.declared else f"{row.effect} (undeclared)",
             row.reach,
@@ -150,7 +199,7 @@ def _write_list(users: dict[str, dict[str, Tool]]) -> None:
             visible(row.description.split("\n", 1)[0]),
         )
         for agent, held in users.items()
-        for row in _rows(held.values())
+        for tool, row in zip(held.values(), _rows(held.values()), strict=True)
     ]
     table(telling([heads, *lines]))
 

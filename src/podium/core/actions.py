@@ -71,6 +71,8 @@ class CallTool(msgspec.Struct, frozen=True, gc=False):
     timeout: float | None = None
     invalid: str | None = None
     """Why a model's arguments could not be read; the step then fails with it, and nothing is called."""
+    version: str = ""
+    """The version of a tool that is called by name, when only that one will do; empty takes what the name means."""
 
 
 class Call(msgspec.Struct, frozen=True):

@@ -146,14 +146,16 @@ def _placed(path: tuple[str, ...], counts: Mapping[tuple[str | int, ...], int]) 
 
 
 def _words(types: str) -> str:
-    return " or ".join(dict.fromkeys(_WORDS.get(word.strip(), word.strip()) for word in types.split("|")))
+    words = [word.strip() for word in types.split("|")]
+    return " or ".join(dict.fromkeys(_WORDS.get(word, word) for word in words if word != "null"))  # TOML has none
 
 
 def _type_at(kind: Any, steps: list[str]) -> Any:
     """The type of the field that msgspec's path leads to."""
     for step in steps:
         if step.startswith("["):
-            kind = next((each for each in get_args(kind) if each is not Ellipsis), kind)
+            inside = [each for each in get_args(kind) if each is not Ellipsis]
+            kind = (inside[-1] if get_origin(kind) is dict else inside[0]) if inside else kind
         else:
             struct = _struct_of(kind)
             kind = get_type_hints(struct).get(step, struct)

@@ -13,10 +13,10 @@ import msgspec
 
 from podium.core.actions import Call, Kind
 from podium.core.codec import content_digest, decode, digest_of, encode
-from podium.core.errors import DeadlineExceeded, Exhausted, MemberFailed, StepFailed
+from podium.core.errors import ConfigurationError, DeadlineExceeded, Exhausted, MemberFailed, StepFailed
 from podium.core.labels import Label
 from podium.core.records import NIL, Began, Outcome
-from podium.ports import Blob
+from podium.ports import Blob, Tool
 
 from .bounded import Expired, bounded
 from .run import Run, as_step_error
@@ -70,7 +70,7 @@ class CallPerformer:
             run.began(began)
         frame = Frame(
             member.name,
-            grants=getattr(member, "grants", None),
+            grants=member.granted(pinned) if getattr(member, "named", ()) else getattr(member, "grants", None),
             label=outer.label,
             pinned=pinned,
             deadline=outer.deadline,
@@ -173,18 +173,30 @@ async def _pin(run: Run, step: Step, member: Any) -> tuple[bytes | None, str]:
     pin = getattr(member, "pin", None)
     if pin is None:
         return None, ""
-    choice = run.services.choices(member.name)
-    address, content = pin() if choice is None else pin(choice)
-    masked = run.masked(content)
-    if masked is not content:
-        address, content = content_digest(masked), masked
     past = step.past
     known = run.facts.pins.get(member.name)
     if past is not None and past.began is not None and past.began.version:
         known = past.began.version
+    named: tuple[str, ...] = getattr(member, "named", ())
+    if named and known is not None and not run.upgrade:
+        # What its tools are is pinned: where they come from is not needed before one of them is called.
+        return await run.services.store.blob(known), known
+    choice = run.services.choices(member.name)
+    address, content = pin(choice, await _brought(run, member, named)) if named else pin(choice) if choice else pin()
+    masked = run.masked(content)
+    if masked is not content:
+        address, content = content_digest(masked), masked
     if known is not None and known != address and not run.upgrade:
         return await run.services.store.blob(known), known
     if address not in run.attached:
         run.attached[address] = None
         run.writer.attach(Blob(address, content))
     return content, address
+
+
+async def _brought(run: Run, member: Any, named: tuple[str, ...]) -> tuple[Tool, ...]:
+    """The tools that a member names. Raises ConfigurationError: without them it cannot begin, and the run waits."""
+    try:
+        return await run.services.tools.bring(named)
+    except ConfigurationError as error:
+        raise type(error)(f"{member.name} cannot begin: {error}") from None

@@ -7,10 +7,11 @@ is asked, so a resumed run finds the decision that was taken for exactly this, a
 from __future__ import annotations
 
 import hashlib
+from typing import Any, cast
 
 import msgspec
 
-from podium.core.codec import encode
+from podium.core.codec import decode, encode
 from podium.core.records import NIL, Held, Hold, Signalled
 from podium.core.redaction import redact_text
 
@@ -68,3 +69,9 @@ async def hold_for(
         if barrier is not None:
             await barrier
     return await run.wait(hold)
+
+
+def said(decision: Signalled | None) -> dict[str, Any]:
+    """What came with a decision; nothing of none."""
+    value = None if decision is None else decode(decision.data)
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}

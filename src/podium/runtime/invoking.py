@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any, cast
 
+from podium.core.actions import CallTool
 from podium.core.codec import digest_of
 from podium.core.deltas import Progress
-from podium.core.errors import ConfigurationError
+from podium.core.errors import ConfigurationError, NotDone, StepFailed, ToolValidationError
 from podium.core.records import Began
 from podium.core.redaction import redact_text
 from podium.ports import Tool, ToolContext
@@ -18,10 +19,12 @@ from podium.ports import Tool, ToolContext
 from .bounded import Expired, bounded
 from .run import Run
 from .sealing import echoed
+from .services import Unreachable
 from .step import Step
 
 MOST_KEY = 200
 """Characters of an idempotency key."""
+_REGISTER = "give the tool to its agent or register it (Podium(tools=[...])), then resume the run"
 
 
 def idempotency_key(run_id: str, key: str) -> str:
@@ -78,19 +81,50 @@ def _reporter(run: Run, key: str, secret: dict[str, Any] | None) -> Any:
     return report
 
 
-def begun_with(run: Run, tool: Tool | None, began: Began) -> Tool | None:
+async def named(run: Run, step: Step, action: CallTool) -> tuple[Tool | None, StepFailed | None]:
+    """The tool that a call names, brought here if need be, or why there is none.
+
+    Nothing is brought for a name that a model made up: who has no grant for it learns that from the gate.
+    """
+    tools, version = run.services.tools, action.version or None
+    tool = tools.get(action.name, version)
+    if tool is not None:
+        return tool, None
+    why: StepFailed | None = None
+    grants = step.scope.frame.grants
+    if grants is None or action.name in grants:
+        try:
+            await tools.bring((action.name,))
+        except Unreachable as error:
+            why = NotDone(str(error))
+        except ConfigurationError as error:
+            why = ToolValidationError(str(error))
+        tool = tools.get(action.name, version)
+    other = None if tool is not None or version is None else tools.get(action.name)
+    if other is None:
+        return tool, why
+    if step.past is not None and step.past.began is not None:
+        return other, None  # It may have acted: what came of that is settled first, under the name.
+    return None, ToolValidationError(
+        f"{action.name} is not what this run was given, so it is not called: it was version {version}, and is version "
+        f"{other.version} now; do without it, and have the developer read the new one: a new run is given that"
+    )
+
+
+def begun_with(run: Run, tool: Tool | None, began: Began, lack: StepFailed | None = None) -> Tool | None:
     """The tool that a call began with: in that version, if it is known; else in the one that goes by its name now.
 
     Raises ConfigurationError when nobody knows the tool of a call that may have acted on the world: the run waits for a
-    process that does.
+    process that does. `lack` is what is known of why.
     """
     if tool is not None and (tool.version == began.version or run.upgrade):
         return tool
     same = run.services.tools.get(began.name, began.version)
     if same is None and tool is None and began.effect != "read":
+        remedy = f"{lack}; resume the run when it is" if isinstance(lack, NotDone) else _REGISTER
         raise ConfigurationError(
             f"run {run.id} was interrupted in a call of {began.name} (version {began.version}), which is not known "
-            "here: give the tool to its agent or register it (Podium(tools=[...])), then resume the run"
+            f"here: {remedy}"
         )
     return same or tool
 

@@ -30,7 +30,7 @@ from podium.ports import Lease
 
 from .carrying import entries, owner, received
 from .journal import Journal, Listener
-from .pump import Pump
+from .pump import QUIET_TICKS, Pump
 from .replay import Replay
 from .scope import Frame
 from .services import Services
@@ -251,7 +251,7 @@ class Run(Journal):
         if self.pump.busy <= 0:
             self._consider = self.loop.call_soon(self._quiet)
         else:
-            self._consider = self.loop.call_later(self.limits.idle, self._quiet)
+            self._consider = self.loop.call_later(self.limits.idle, self._settling, QUIET_TICKS)
 
     def watch_replay(self) -> None:
         """A new step waits for the replay to end: make sure that it can."""
@@ -269,6 +269,13 @@ class Run(Journal):
                 self.fail(stuck)
                 return
         self.watch_replay()
+
+    def _settling(self, turns: int) -> None:
+        """The time is over. A loop that something kept busy has not come to what was ready: let it turn first."""
+        if turns and self.pump.activity == self._seen_activity:
+            self._consider = self.loop.call_soon(self._settling, turns - 1)
+        else:
+            self._quiet()
 
     def _quiet(self) -> None:
         self._consider = None

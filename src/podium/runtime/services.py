@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -10,6 +10,7 @@ import msgspec
 from podium.core.actions import Retry
 from podium.core.budgets import Charge, Crossing
 from podium.core.choices import Choice
+from podium.core.errors import ConfigurationError
 from podium.core.prices import Price
 from podium.ports import Clock, Gate, Member, Model, RunRow, Store, Tool
 
@@ -71,11 +72,22 @@ class Budgets(Protocol):
         ...
 
 
+class Unreachable(ConfigurationError):
+    """What a tool comes from cannot be reached now. Nothing was done."""
+
+
 class Tools(Protocol):
     """The tools that can be found by name."""
 
     def get(self, name: str, version: str | None = None) -> Tool | None:
         """A tool in the version asked for, or in the one that its name alone means; None when there is none."""
+        ...
+
+    async def bring(self, names: Sequence[str]) -> tuple[Tool, ...]:
+        """The tools of names and patterns, in order, each once, after whatever it takes to have them.
+
+        Raises ConfigurationError that says which cannot be had and why; Unreachable when that may pass.
+        """
         ...
 
     def called(self, tool: Tool) -> None:
@@ -127,7 +139,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     model: Callable[[str], Model]
     """Model by name."""
     tools: Tools
-    """Tools that plain members may name, and the versions with which interrupted calls began."""
+    """Tools that agents and plain members may name, and the versions with which interrupted calls began."""
     limits: Limits = Limits()
     retry: Retry = Retry()
     random: Callable[[], float]

@@ -8,7 +8,7 @@ person; it is never silently repeated. Whatever a tool raises becomes its result
 from __future__ import annotations
 
 import asyncio
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
@@ -18,8 +18,6 @@ from podium.core.codec import decode, digest_of, encode
 from podium.core.errors import (
     Aborted,
     NotDone,
-    PermissionDenied,
-    Rejected,
     StepFailed,
     ToolError,
     ToolTimeoutError,
@@ -27,49 +25,23 @@ from podium.core.errors import (
 )
 from podium.core.labels import Label
 from podium.core.money import pico
-from podium.core.records import NIL, Began, Outcome, Retried, Signalled
-from podium.core.redaction import redact
-from podium.ports import Allow, Deny, HoldFor, Proposal, Rewrite, Tool
+from podium.core.records import NIL, Began, Outcome, Retried
+from podium.ports import Tool
 
-from . import approving, paying, tool_cache
+from . import approving, clearing, paying, tool_cache
 from .bounded import Blocked, Expired, at_once, bounded, rest
-from .holds import hold_for
-from .invoking import begun_with, changed, context_of, idempotency_key, in_thread
+from .clearing import Cleared
+from .holds import hold_for, said
+from .invoking import begun_with, changed, context_of, idempotency_key, in_thread, named
 from .run import Run, as_step_error
-from .sealing import discreet, echoed, fetched, opened, seal
+from .sealing import discreet, echoed, fetched, seal
 from .step import Step
 
-MOST_REWRITES = 3
 RECONCILED = "act-once:reconciled"
 """The rule of an outcome that a tool's `reconcile` told."""
 MOST_ASKED = 300.0
 """Seconds a tool's failure may ask to wait before another attempt."""
-_NOTHING: frozenset[str] = frozenset()
 _FREE = frozenset({"", "0"})
-
-
-class _Cleared:
-    """A call the gate let pass: the arguments to use, the rule that allowed it, and those that changed them."""
-
-    __slots__ = ("_shown", "args", "rewritten", "rule")
-
-    def __init__(self, args: dict[str, Any], rule: str, rewritten: tuple[str, ...] = ()) -> None:
-        self.args = args
-        self.rule = rule
-        self.rewritten = rewritten
-        self._shown: dict[str, Any] | None = None
-
-    @property
-    def shown(self) -> dict[str, Any]:
-        """The arguments without secrets."""
-        if self._shown is None:
-            self._shown = redact(self.args)
-        return cast("dict[str, Any]", self._shown)
-
-    @property
-    def hides(self) -> bool:
-        """Whether they hold secrets, which the tool may repeat in what it returns or raises."""
-        return self.shown is not self.args
 
 
 class ToolPerformer:
@@ -92,18 +64,21 @@ class ToolPerformer:
     async def perform(self, run: Run, step: Step) -> None:
         """Pass the gate, then act, then journal what came of it."""
         action: CallTool = step.action  # pyright: ignore[reportAssignmentType]  (the table of performers is keyed by kind)
-        tool: Tool | None = action.tool if action.tool is not None else run.services.tools.get(action.name)
+        tool: Tool | None = action.tool
+        lack: StepFailed | None = None
+        if tool is None:
+            tool, lack = await named(run, step, action)
         past = step.past
         if past is not None and past.began is not None:
-            tool = begun_with(run, tool, past.began)
+            tool = begun_with(run, tool, past.began, lack)
             if tool is not None:
                 # It passed the gate and began. What was allowed then was these arguments, after any edit.
                 await self._after_crash(run, step, tool, past.began)
                 return
             _lost(run, step, past.began, "the process ended while it ran, and the tool is not known any more", None)
-        cleared = _at_once(run, step, action, tool)
+        cleared = clearing.at_once(run, step, action, tool)
         if cleared is None:
-            cleared = await _clear(run, step, action, tool, action.args)
+            cleared = await clearing.clear(run, step, action, tool, action.args, lack=lack)
         if isinstance(cleared, StepFailed):
             _refused(run, step, action.args, cleared)
             return
@@ -119,7 +94,7 @@ class ToolPerformer:
         await self._attempts(run, step, tool, cleared, 1, key)
 
     async def _attempts(
-        self, run: Run, step: Step, tool: Tool, cleared: _Cleared, attempt: int, key: bytes | None = None
+        self, run: Run, step: Step, tool: Tool, cleared: Cleared, attempt: int, key: bytes | None = None
     ) -> None:
         """Call the tool until it is over. `key` is where its result is kept for equal calls."""
         action: CallTool = step.action  # pyright: ignore[reportAssignmentType]
@@ -175,7 +150,7 @@ class ToolPerformer:
         run: Run,
         step: Step,
         tool: Tool,
-        cleared: _Cleared,
+        cleared: Cleared,
         began: Began,
         raised: Exception,
         timeout: float,
@@ -229,7 +204,7 @@ class ToolPerformer:
         except ToolValidationError as error:
             # A secret among them was forgotten: what happened can be settled, not repeated.
             args, lost = action.args, error
-        cleared = _Cleared(args, began.rule)
+        cleared = Cleared(args, began.rule)
         past = step.past
         why = "the process ended while it ran"
         other = changed(run, tool, began)
@@ -246,13 +221,13 @@ class ToolPerformer:
             step.finish(error=lost, attempt=began.attempt + 1)
         elif again:
             # Another process, and maybe another policy: what may not be done any more is not done again.
-            now = await _clear(run, step, action, tool, args, approving.lifted(run, step))
+            now = await clearing.clear(run, step, action, tool, args, approving.lifted(run, step))
             if isinstance(now, StepFailed):
                 _refused(run, step, args, now, began.attempt)
             else:
                 await self._attempts(run, step, tool, now, began.attempt + 1)
 
-    async def _settle(self, run: Run, step: Step, tool: Tool, cleared: _Cleared, began: Began, why: str) -> bool:
+    async def _settle(self, run: Run, step: Step, tool: Tool, cleared: Cleared, began: Began, why: str) -> bool:
         """Find out what came of a write. True when it did not happen and is to be done now."""
         if tool.reconcile is not None and (step.past is None or step.past.held is None):
             try:
@@ -273,7 +248,7 @@ class ToolPerformer:
                 return False
         return await self._ask(run, step, tool, cleared, began, why)
 
-    async def _ask(self, run: Run, step: Step, tool: Tool, cleared: _Cleared, began: Began, why: str) -> bool:
+    async def _ask(self, run: Run, step: Step, tool: Tool, cleared: Cleared, began: Began, why: str) -> bool:
         # The hold is journaled under the step's own digest: that is what marks this exact call as doubtful.
         decision = await hold_for(
             run,
@@ -288,7 +263,7 @@ class ToolPerformer:
                 "idempotency_key": idempotency_key(run.id, step.key),
             },
         )
-        answer = _data(decision)
+        answer = said(decision)
         choice = answer.get("choice")
         if choice == "happened":
             await _finish(run, step, tool, began, answer.get("result"))
@@ -318,128 +293,12 @@ def _lost(run: Run, step: Step, began: Began, why: str, cost: str | None) -> Non
         step.retried(Retried(began.key, began.attempt, now, now, ToolError(why).failure, cost, uncertain))
 
 
-# ----------------------------------------------------------------------------------------------------------- the gate
-
-
-def _at_once(run: Run, step: Step, action: CallTool, tool: Tool | None) -> _Cleared | StepFailed | None:
-    """The common case, without a coroutine: no caution, no rewrite and no hold. None when it takes more."""
-    if tool is None or action.invalid is not None or (tool.effect != "read" and (run.facts.doubts or run.fork_cut)):
-        return None
-    try:
-        args = tool.resolve(opened(run, action.args))
-    except ToolValidationError:
-        return None
-    verdict = run.services.gate.judge(_proposal(run, step, action, tool, args, _NOTHING))
-    return _Cleared(args, verdict.rule) if type(verdict) is Allow else None
-
-
-async def _clear(
-    run: Run,
-    step: Step,
-    action: CallTool,
-    tool: Tool | None,
-    args: dict[str, Any],
-    approved: frozenset[str] = _NOTHING,
-) -> _Cleared | StepFailed:
-    """Take a proposed call through the gate, in the order of runtime.md. `approved` are rules that ask no more."""
-    if action.invalid is not None:
-        return ToolValidationError(f"the arguments of {action.name} cannot be read: {action.invalid}")
-    rewrites: tuple[str, ...] = ()
-    caution: HoldFor | None = None
-    used: set[bytes] = set()
-    while True:
-        if tool is not None:
-            try:
-                args = tool.resolve(await fetched(run, args))
-            except ToolValidationError as error:
-                return error
-            caution = None if tool.effect == "read" else approving.caution(run, tool, step, args)
-        verdict: Any = None
-        if caution is not None and caution.rule not in approved:
-            verdict = caution
-        if verdict is None:
-            verdict = run.services.gate.judge(_proposal(run, step, action, tool, args, approved))
-        if type(verdict) is Allow:
-            if tool is None:
-                return ToolValidationError(f"there is no tool named {action.name!r}")
-            return _Cleared(args, verdict.rule, rewrites)
-        if isinstance(verdict, Deny):
-            return PermissionDenied(verdict.message, rule=verdict.rule)
-        if isinstance(verdict, Rewrite):
-            rewrites = (*rewrites, verdict.rule)
-            if len(rewrites) > MOST_REWRITES:
-                return PermissionDenied(f"the gate keeps rewriting {action.name}", rule=verdict.rule)
-            args = verdict.args
-            approved = _NOTHING  # What was approved was another call.
-            continue
-        hold: HoldFor = verdict
-        decided = await _approval(run, step, approving.binding(run, step, tool, args, hold, used), args, hold)
-        if isinstance(decided, StepFailed):
-            return decided
-        if decided is None or decided == args:
-            approved |= {hold.rule}
-        else:
-            # Whoever changed the call has approved what it is now; those who decided before have not.
-            args, approved = decided, frozenset((hold.rule,))
+# ---------------------------------------------------------------------------------------------------------- the call
 
 
 def _refused(run: Run, step: Step, args: dict[str, Any], why: StepFailed, attempt: int = 1) -> None:
     """Journal that the gate, or whoever it asked, did not let the call pass."""
     step.finish(error=discreet(run, args, why), rule=str(why.data.get("rule", "")), attempt=attempt)
-
-
-async def _approval(
-    run: Run, step: Step, binding: bytes, args: dict[str, Any], hold: HoldFor
-) -> dict[str, Any] | StepFailed | None:
-    """Wait for a person's word on this exact call: edited arguments, None for "as it is", or the refusal."""
-    decision = await hold_for(
-        run,
-        step,
-        why="approval",
-        prompt=hold.prompt,
-        binding=binding,
-        rule=hold.rule,
-        choices=("approve", "edit", "reject"),
-        roles=hold.roles,
-        expires=hold.expires,
-        detail=approving.detail(step, args),
-        apart=not hold.self_approval,
-    )
-    if decision is None:
-        return Rejected(f"nobody approved {step.action.name} in time", rule=hold.rule, expired=True)
-    if decision.kind == "approve":
-        return approving.edited(decision, args)
-    message = _data(decision).get("message") or "no reason was given"
-    return Rejected(f"{decision.by.id} refused {step.action.name}: {message}", rule=hold.rule, by=decision.by.id)
-
-
-def _proposal(
-    run: Run, step: Step, action: CallTool, tool: Tool | None, args: dict[str, Any], approved: frozenset[str]
-) -> Proposal:
-    frame = step.scope.frame
-    return Proposal(
-        Kind.TOOL,
-        action.name,
-        args,
-        step.digest,
-        frame.subject,
-        frame.grants,
-        run.principal,
-        step.label,
-        tool,
-        step.key,
-        run.id,
-        approved,
-        frame.approvals,
-    )
-
-
-def _data(decision: Signalled | None) -> dict[str, Any]:
-    value = None if decision is None else decode(decision.data)
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
-
-
-# ---------------------------------------------------------------------------------------------------------- the call
 
 
 async def _paid(run: Run, step: Step, tool: Tool, began: Began) -> Began | None:
@@ -453,7 +312,7 @@ async def _paid(run: Run, step: Step, tool: Tool, began: Began) -> Began | None:
     return began if await paying.begin(run, step, began, Amount(pico(tool.cost)), charges) else None
 
 
-def _begun(run: Run, step: Step, tool: Tool, cleared: _Cleared, attempt: int) -> Began:
+def _begun(run: Run, step: Step, tool: Tool, cleared: Cleared, attempt: int) -> Began:
     return Began(
         step.key,
         step.pos,
@@ -508,7 +367,7 @@ async def _turn(run: Run, step: Step) -> None:
         raise
 
 
-def _reuse(run: Run, step: Step, tool: Tool, cleared: _Cleared, kept: tool_cache.Kept) -> None:
+def _reuse(run: Run, step: Step, tool: Tool, cleared: Cleared, kept: tool_cache.Kept) -> None:
     """Journal a call that the cache answers: it costs nothing, and says what it would have."""
     began = _begun(run, step, tool, cleared, 1)
     if tool.cost not in _FREE:
@@ -517,7 +376,7 @@ def _reuse(run: Run, step: Step, tool: Tool, cleared: _Cleared, kept: tool_cache
     step.finish(kept.value, began=began, label=_label(step, tool).join(kept.label), cached=True)
 
 
-def _told(run: Run, cleared: _Cleared, value: Any) -> Any:
+def _told(run: Run, cleared: Cleared, value: Any) -> Any:
     """What a tool returned, without the secrets it was given."""
     return echoed(run, cleared.args, value) if cleared.hides else value
 

@@ -56,17 +56,24 @@ class Vault:
     is kept of them. None is a key of this process alone.
     """
 
-    __slots__ = ("_ask", "_found", "_keys", "_known")
+    __slots__ = ("_ask", "_found", "_keys", "_known", "_values")
 
     def __init__(self, key: Callable[[], bytes | None], known: Iterable[str] = ()) -> None:
         self._ask = key
         self._keys: dict[bytes, bytes] = {}
         self._found: OrderedDict[tuple[str, str], Any] = OrderedDict()
-        # The longest first, so that a secret that contains another is masked as a whole.
-        values = sorted({item for item in known if len(item) >= SHORTEST}, key=lambda item: (-len(item), item))
-        self._known = tuple([(data, _masked(len(data))) for value in values for data in _spelled(value)])
+        self._values: frozenset[str] = frozenset()
+        self._known: tuple[tuple[bytes, bytes], ...] = ()
+        self.know(known)
 
     # ------------------------------------------------------------------------------------------------ known secrets
+
+    def know(self, secrets: Iterable[str]) -> None:
+        """Mask these too, from now on."""
+        self._values |= {item for item in secrets if len(item) >= SHORTEST}
+        # The longest first, so that a secret that contains another is masked as a whole.
+        values = sorted(self._values, key=lambda item: (-len(item), item))
+        self._known = tuple([(data, _masked(len(data))) for value in values for data in _spelled(value)])
 
     def mask(self, data: bytes) -> bytes:
         """Encoded data with known secrets masked, at equal length so that it stays decodable; itself if none."""

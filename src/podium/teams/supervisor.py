@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from podium.agents.agent import Agent
+from podium.agents.agent import Agent, AgentConfig
 from podium.core.actions import Action, Call, CallTool, Retry
 from podium.core.errors import ConfigurationError
 from podium.core.messages import Settings, ToolCall, ToolSpec
@@ -43,7 +43,7 @@ class Supervisor(Agent[Any, Any]):
         *,
         name: str = "supervisor",
         system_prompt: str = _PROMPT,
-        tools: Sequence[Tool] = (),
+        tools: Sequence[Tool | str] = (),
         output: type[Any] | Any = str,
         description: str = "Leads a team of members.",
         capabilities: Sequence[str] = (),
@@ -57,7 +57,7 @@ class Supervisor(Agent[Any, Any]):
         self.workers = {worker.name: worker for worker in workers}
         if len(self.workers) != len(workers):
             raise ConfigurationError(f"two workers of {name!r} share a name: give one another name")
-        taken = self.workers.keys() & {tool.name for tool in tools}
+        taken = self.workers.keys() & {tool if isinstance(tool, str) else tool.name for tool in tools}
         if taken:
             raise ConfigurationError(f"{name!r} has a worker and a tool named {', '.join(sorted(taken))}: rename one")
         super().__init__(
@@ -80,11 +80,11 @@ class Supervisor(Agent[Any, Any]):
         workers = [ToolSpec(worker.name, worker.description or worker.name, _TASK) for worker in self.workers.values()]
         return (*workers, *super()._specs())
 
-    def _action(self, call: ToolCall) -> Action:
+    def _action(self, call: ToolCall, config: AgentConfig) -> Action:
         worker = self.workers.get(call.name)
         task = call.args.get("task")
         if worker is None:
-            return super()._action(call)
+            return super()._action(call, config)
         if call.invalid is not None or not isinstance(task, str):
             return CallTool(call.name, call.args, invalid=call.invalid or "give one argument, task: a text")
         return Call(worker.name, worker, task)

@@ -10,5 +10,6 @@ from __future__ import annotations
 from .catalog import Prompt, Resource
 from .client import MCPTools, together
 from .options import Elicitation, MCPOptions
+from .servers import MCPServer
 
-__all__ = ["Elicitation", "MCPOptions", "MCPTools", "Prompt", "Resource", "together"]
+__all__ = ["Elicitation", "MCPOptions", "MCPServer", "MCPTools", "Prompt", "Resource", "together"]

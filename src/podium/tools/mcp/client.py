@@ -110,6 +110,8 @@ class MCPTools:
         self._definitions: dict[str, Definition] = {}
         self._offered: dict[str, DescribedTool] = {}
         self._skipped: dict[str, str] = {}
+        self.on_tools: Callable[[], None] | None = None
+        """Called on its loop each time its list of tools was asked for."""
 
     def __repr__(self) -> str:
         return f"<MCPTools {self.options.name} {self._connection.target}>"
@@ -143,6 +145,11 @@ class MCPTools:
     def name(self) -> str:
         """What the server is called in labels, tags and messages."""
         return self.options.name
+
+    @property
+    def where(self) -> str:
+        """The command, or the address without what may be secret in it."""
+        return str(self._connection.target)
 
     @property
     def tools(self) -> tuple[DescribedTool, ...]:
@@ -355,6 +362,8 @@ class MCPTools:
             else:
                 definitions[name] = definition
         self._definitions, self._offered, self._skipped = definitions, tools, skipped
+        if self.on_tools is not None:
+            self.on_tools()
 
     def _pinned(self, definition: Definition) -> None:
         pinned = None if self.options.pins is None else self.options.pins.get(definition.original)

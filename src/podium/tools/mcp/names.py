@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from podium.core.errors import ConfigurationError
+from podium.ports.selectors import named, wild
 
 LONGEST: Final = 64
 _FOREIGN: Final = re.compile(r"[^a-zA-Z0-9_-]+")
@@ -41,3 +42,15 @@ def table(server: str, originals: Iterable[str], prefix: str | None = None) -> d
             )
         names[name] = original
     return names
+
+
+def may_be(pattern: str, prefix: str | None, originals: Iterable[str] | None) -> bool:
+    """Whether a server's tools may have a name that a name or pattern means, before the server was asked.
+
+    `originals` are the only tools that it is to offer, when that is known.
+    """
+    if originals is not None:
+        return any(named((pattern,), public_name(original, prefix)) for original in originals)
+    head = f"{prefix}_" if prefix else ""
+    fixed = re.split(r"[*?]", pattern, maxsplit=1)[0]
+    return fixed.startswith(head) or (wild(pattern) and head.startswith(fixed))
