@@ -22,8 +22,8 @@ from podium.core.chain import (
     key_id,
     next_anchor,
 )
-from podium.core.errors import RunConflict
 from podium.ports import Replacement
+from podium.stores.refusals import changed_meanwhile
 
 from .runs import Run
 
@@ -78,7 +78,7 @@ class Anchors:
         for each in frames:
             now = present.get(each.first)
             if now is None or hashlib.sha256(now.body).digest() != each.before:
-                raise RunConflict(f"run {run.new.id} was changed while it was erased: try again")
+                raise changed_meanwhile(run.new.id)
             original = known[each.first].original if each.first in known else commitment(b"", now.body)
             done.append(ErasedFrame(each.first, original, hashlib.sha256(each.body).digest()))
         for each in frames:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from podium.core.errors import RunConflict, RunNotFound
 from podium.ports import Attachment, Blob, CacheEntry, CacheUse, NewRun, RunRow, SessionEntry, Settlement
+from podium.stores.refusals import no_run, not_over
 
 from .anchors import Anchors
 from .ledger import Accounts, Shelf
@@ -35,14 +35,14 @@ class Contents:
         """A run. Raises RunNotFound."""
         run = self.runs.get(run_id)
         if run is None:
-            raise RunNotFound(f"no run {run_id!r} in this store: `podium runs` lists those there are")
+            raise no_run(run_id)
         return run
 
     def get_over(self, run_id: str, verb: str) -> Run:
         """A run that is over, to `verb` it. Raises RunNotFound, RunConflict."""
         run = self.get(run_id)
         if not run.status.over:
-            raise RunConflict(f"run {run_id} is {run.status.value}, not over: cancel it before you {verb} it")
+            raise not_over(run_id, run.status, verb)
         return run
 
     def accept(self, new: NewRun) -> RunRow | None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from podium.core.errors import ConfigurationError
 from podium.core.labels import TRUSTED, Label
 from podium.core.messages import Message
 from podium.ports import SessionEntry, SessionRow, SessionTurn
+from podium.stores.refusals import is_to_branch
 
 _message: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
 
@@ -86,15 +86,9 @@ class Sessions:
 
     def branch(self, session: str, upto: int, new: str, now: float) -> None:
         """Begin a session with the first `upto` messages of another. Raises ConfigurationError."""
-        source, taken = self._sessions.get(session), self._sessions.get(new)
-        if taken is not None:
-            if taken.parent == session and len(taken.messages) == upto:
-                return
-            raise ConfigurationError(f"a session {new!r} exists already: choose another name for the branch")
-        if source is None:
-            raise ConfigurationError(f"no session {session!r} to branch from")
-        if not 0 <= upto <= len(source.messages):
-            raise ConfigurationError(f"session {session!r} has {len(source.messages)} messages, not {upto}")
+        if not is_to_branch(session, upto, new, self.row(session), self.row(new)):
+            return
+        source = self._sessions[session]
         branch = Session(new, now, session)
         branch.messages, branch.labels = source.messages[:upto], source.labels[:upto]
         branch.added = [added for added in source.added if added[0] < upto]

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 
 from podium.core.budgets import Amount, Balance, Charge, Crossing
 from podium.core.chain import Anchor, ErasedFrame
-from podium.core.errors import Erased
 from podium.core.labels import Label
 from podium.core.messages import Message
 from podium.core.records import Record, Status, frame
@@ -30,6 +29,7 @@ from podium.ports import (
     Version,
 )
 from podium.stores.frames import records_after
+from podium.stores.refusals import no_content, not_read
 
 from .contents import Contents
 from .evidence import MemoryEvidence
@@ -101,7 +101,7 @@ class MemoryStore:
         """The run's journal, whose next record is number `seq + 1`. Raises RunNotFound, ValueError."""
         run = self._contents.get(lease.run)
         if run.epoch == lease.epoch and len(run.records) != seq:
-            raise ValueError(f"run {lease.run} has {len(run.records)} records, not {seq}: read the journal first")
+            raise not_read(lease.run, len(run.records), seq)
         return MemoryWriter(self._group, self._contents, run, lease, self._clock, on_commit)
 
     async def read(self, run_id: str, after: int = 0) -> list[Record]:
@@ -174,7 +174,7 @@ class MemoryStore:
         """A blob's content. Raises Erased."""
         data = self._contents.blobs.get(address)
         if data is None:
-            raise Erased(f"the content {address} was erased, or never stored here; only its digest is left")
+            raise no_content(address)
         return data
 
     # ---------------------------------------------------------------------------------------------- mailbox

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from podium.core.errors import LeaseLost, PodiumError, StoreError
+from podium.core.errors import PodiumError, StoreError
 from podium.ports import Attachment, Clock, Lease, Reservation, Transition
 from podium.stores.announce import announce
+from podium.stores.refusals import lease_lost
 
 from .contents import Contents
 from .group import Group
@@ -132,8 +133,5 @@ class MemoryWriter:
         if self._group.closed:
             self._failed = StoreError("the store is closed")
         elif run.epoch != self._epoch or run.owner != self._owner:
-            self._failed = LeaseLost(
-                f"run {run.new.id}: this process no longer drives it (its epoch {self._epoch} is over); "
-                f"nothing more was recorded"
-            )
+            self._failed = lease_lost(run.new.id, self._epoch)
         return self._failed is None
