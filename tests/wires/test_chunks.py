@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from podium.core.deltas import Delta, TextDelta, ThinkingDelta, ToolCallDelta
 from podium.core.errors import ModelError
 from podium.core.messages import Reply
-from podium.models.wire import Codec
+from podium.models.codec import Codec
 
 from .stub import FIXTURES
 from .wires import WIRES

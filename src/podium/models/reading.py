@@ -7,7 +7,7 @@ an empty value for what is not of its type, so that a codec says what it looks f
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias, cast
 
 import msgspec
@@ -39,6 +39,16 @@ def text(value: object) -> str:
 def count(value: object) -> int:
     """`value` if it is a number that can be a count of tokens, else 0."""
     return max(0, int(value)) if isinstance(value, int | float) and abs(value) < 2**53 else 0
+
+
+def fields_of(body: bytes | Mapping[str, Any]) -> Mapping[str, Any]:
+    """A refusal as an object, an empty one if it is none."""
+    if not isinstance(body, bytes):
+        return body
+    try:
+        return table(cast("object", msgspec.json.decode(body)))
+    except (msgspec.DecodeError, RecursionError):
+        return {}
 
 
 def json_text(value: object) -> str:

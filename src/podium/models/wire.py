@@ -1,23 +1,21 @@
 """A model behind HTTP: the one way a request is sent, whatever the provider.
 
-A provider is an address (`endpoint`) and a codec, which is pure: a request to a body, a body or a stream's bytes to a
-reply and deltas, a refusal to one of our errors. `HttpModel` joins the two to the transport. It makes one attempt: it
-does not retry, count money, or keep conversations; the runtime does.
+A provider is an address (`endpoint`) and a `codec`, which is pure. `HttpModel` joins the two to the transport. It makes
+one attempt: it does not retry, count money, or keep conversations; the runtime does.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
-from typing import Any, Protocol
 
 import msgspec
 
-from podium.core.deltas import Delta
 from podium.core.errors import BadRequest, ConfigurationError, ModelError
 from podium.core.messages import ModelRequest, Reply
 from podium.ports import Emitter
 
+from .codec import Codec, StreamDecoder
 from .endpoint import Address, headers_of
 from .pieces import emit_reply
 from .reading import cut_off
@@ -25,50 +23,6 @@ from .transport import Answer, HttpTransport
 
 TIMEOUT = 600.0
 """Seconds one request may take, unless the model or the request says otherwise."""
-
-
-class StreamDecoder(Protocol):
-    """A stream's bytes to deltas and, at the end, the reply: the same for any chunking of the same bytes."""
-
-    @property
-    def text(self) -> str:
-        """The answer's text so far."""
-        ...
-
-    @property
-    def complete(self) -> bool:
-        """Whether the server said that its answer is whole; what follows may be lost without harm."""
-        ...
-
-    def feed(self, chunk: bytes) -> list[Delta]:
-        """The deltas completed by these bytes. Raises the error that an error in the stream means."""
-        ...
-
-    def finish(self) -> Reply:
-        """The reply. Raises MalformedReply, with `data["partial"]`, when the stream was empty or cut off."""
-        ...
-
-
-class Codec(Protocol):
-    """One provider's wire for one model at one server. Pure: it sends nothing and reads no clock."""
-
-    def encode(self, request: ModelRequest, *, stream: bool) -> dict[str, Any]:
-        """The body that asks. Raises BadRequest for what the wire (or the model) cannot carry."""
-        ...
-
-    def decode(self, body: bytes) -> Reply:
-        """The reply in a whole body of status 2xx. Raises a ModelError when there is none in it."""
-        ...
-
-    def stream(self) -> StreamDecoder:
-        """A decoder for one streamed answer."""
-        ...
-
-    def error(
-        self, status: int, body: bytes, *, retry_after: float | None = None, secrets: Collection[str] = ()
-    ) -> ModelError:
-        """What a refusal means. `retry_after` is in seconds."""
-        ...
 
 
 class HttpModel(ABC):

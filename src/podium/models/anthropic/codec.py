@@ -1,43 +1,27 @@
-"""The Messages API as a `wire.Codec`: one model at one server."""
+"""The Messages API as a `Codec`: one model at one server."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from functools import partial
 
-from podium.core.errors import ModelError
-from podium.core.messages import ModelRequest, Reply
-from podium.models.reading import Json
-from podium.models.wire import StreamDecoder
+from podium.models.codec import BoundCodec
 
 from .failure import claude_error
 from .reply import ClaudeStream, decode_reply
 from .request import CURRENT, Dialect, encode_request
 
 
-class ClaudeCodec:
+class ClaudeCodec(BoundCodec):
     """The wire, for messages that name `server`."""
 
-    __slots__ = ("_dialect", "_model", "_server")
+    __slots__ = ()
 
     def __init__(self, model: str, server: str, dialect: Dialect = CURRENT) -> None:
-        self._model, self._server, self._dialect = model, server, dialect
-
-    def encode(self, request: ModelRequest, *, stream: bool) -> Json:
-        """See `request.encode_request`."""
-        return encode_request(request, self._model, stream=stream, dialect=self._dialect)
-
-    def decode(self, body: bytes) -> Reply:
-        """See `reply.decode_reply`."""
-        return decode_reply(body, model=self._model, server=self._server)
-
-    def stream(self) -> StreamDecoder:
-        """See `reply.ClaudeStream`."""
-        return ClaudeStream(model=self._model, server=self._server)
-
-    def error(
-        self, status: int, body: bytes, *, retry_after: float | None = None, secrets: Collection[str] = ()
-    ) -> ModelError:
-        """See `failure.claude_error`."""
-        return claude_error(
-            status, body, model=self._model, server=self._server, retry_after=retry_after, secrets=secrets
+        super().__init__(
+            model,
+            server,
+            encode=partial(encode_request, dialect=dialect),
+            decode=decode_reply,
+            stream=ClaudeStream,
+            error=claude_error,
         )

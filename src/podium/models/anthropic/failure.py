@@ -10,14 +10,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from typing import Any, cast
-
-import msgspec
+from typing import Any
 
 from podium.core.errors import BadRequest, ContextTooLong, ModelError
 from podium.models.errors import Hints, model_error, said
 from podium.models.one_line import one_line
-from podium.models.reading import Json, table, text
+from podium.models.reading import fields_of, table, text
 
 from .request import BEFORE
 
@@ -61,7 +59,7 @@ def claude_error(
 
     `data` holds `status`, and what is known of `type`, `request_id`, `retry_after` (seconds) and `partial`.
     """
-    fields = _fields(body)
+    fields = fields_of(body)
     inner = table(fields.get("error"))
     kind = text(inner.get("type"))
     if status == 200:
@@ -98,12 +96,3 @@ def _special(status: int, kind: str, code: str, message: str) -> tuple[type[Mode
     if status == 400 and _SAMPLING.search(message):
         return BadRequest, f'Leave the setting out; older models take it with ClaudeModel(..., version="{BEFORE}")'
     return None
-
-
-def _fields(body: bytes | Mapping[str, Any]) -> Json | Mapping[str, Any]:
-    if not isinstance(body, bytes):
-        return body
-    try:
-        return table(cast("object", msgspec.json.decode(body)))
-    except (msgspec.DecodeError, RecursionError):
-        return {}

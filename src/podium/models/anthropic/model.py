@@ -11,9 +11,10 @@ from urllib.parse import urlsplit
 
 from podium.core.errors import AuthenticationFailed, ConfigurationError
 from podium.models import endpoint
+from podium.models.codec import Codec
 from podium.models.endpoint import Address
 from podium.models.transport import HttpTransport, shown
-from podium.models.wire import TIMEOUT, Codec, HttpModel
+from podium.models.wire import TIMEOUT, HttpModel
 
 from .codec import ClaudeCodec
 from .request import VERSION, Dialect

@@ -98,12 +98,7 @@ class ClaudeStream:
         if not data or data == "[DONE]" or self._closed:
             return []
         answer = self._answer
-        try:
-            event = parse(data, model=answer.model, server=answer.server, wire=CLAUDE.wire)
-        except MalformedReply as error:
-            if text := self.text:  # put together only when it is needed: a long answer has many events
-                error.data["partial"] = text
-            raise
+        event = parse(data, model=answer.model, server=answer.server, wire=CLAUDE.wire, partial=lambda: self.text)
         if error_in_reply(event) or event.get("type") == "error":
             raise claude_error(200, event, model=answer.model, server=answer.server, partial=self.text)
         return self._take(event)

@@ -14,13 +14,14 @@ import msgspec
 
 from podium.core.errors import AuthenticationFailed, ConfigurationError
 from podium.models import endpoint as endpoints
+from podium.models.codec import Codec
 from podium.models.endpoint import Address
 from podium.models.errors import Hints
 from podium.models.openai.chat import ChatDialect
 from podium.models.openai.codecs import ChatCodec, ResponsesCodec
 from podium.models.openai.responses import ResponsesDialect
 from podium.models.transport import HttpTransport, is_loopback, shown
-from podium.models.wire import TIMEOUT, Codec, HttpModel
+from podium.models.wire import TIMEOUT, HttpModel
 
 from .addresses import EXAMPLE, Call, Place, place
 from .tokens import SCOPE, Credential, Tokens

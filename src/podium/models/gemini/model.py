@@ -9,9 +9,10 @@ from collections.abc import Mapping
 
 from podium.core.errors import AuthenticationFailed
 from podium.models import endpoint
+from podium.models.codec import Codec
 from podium.models.endpoint import Address
 from podium.models.transport import HttpTransport, shown
-from podium.models.wire import TIMEOUT, Codec, HttpModel
+from podium.models.wire import TIMEOUT, HttpModel
 
 from .addresses import is_google, method, model_path, under, version_of
 from .codec import GeminiCodec

@@ -14,9 +14,10 @@ from typing import TypeAlias
 
 from podium.core.errors import AuthenticationFailed, ConfigurationError, StepFailed
 from podium.models import endpoint
+from podium.models.codec import Codec
 from podium.models.endpoint import Address
 from podium.models.transport import HttpTransport, shown
-from podium.models.wire import TIMEOUT, Codec, HttpModel
+from podium.models.wire import TIMEOUT, HttpModel
 
 from .addresses import is_google, method, model_path, under, version_of
 from .codec import GeminiCodec

@@ -12,9 +12,10 @@ from urllib.parse import urlsplit
 from podium.core.errors import AuthenticationFailed, ConfigurationError, Overloaded
 from podium.core.messages import ModelRequest, Reply
 from podium.models import endpoint
+from podium.models.codec import Codec
 from podium.models.endpoint import Address
 from podium.models.transport import HttpTransport, is_loopback
-from podium.models.wire import TIMEOUT, Codec, HttpModel
+from podium.models.wire import TIMEOUT, HttpModel
 from podium.ports import Emitter
 
 from .addresses import CLOUD, base_of

@@ -12,9 +12,10 @@ import msgspec
 
 from podium.core.errors import AuthenticationFailed
 from podium.models import endpoint
+from podium.models.codec import Codec
 from podium.models.endpoint import Address
 from podium.models.transport import HttpTransport, shown
-from podium.models.wire import TIMEOUT, Codec, HttpModel
+from podium.models.wire import TIMEOUT, HttpModel
 
 from .chat import ChatDialect
 from .codecs import ChatCodec, ResponsesCodec

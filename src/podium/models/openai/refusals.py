@@ -9,11 +9,9 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any, cast
 
-import msgspec
-
 from podium.core.errors import BadRequest, ContentFiltered, ModelError
 from podium.models.errors import CHAT, Hints, model_error
-from podium.models.reading import Json, table, text
+from podium.models.reading import fields_of, table, text
 
 _DEEP = 6
 """Levels of an answer that are searched for filter results."""
@@ -62,7 +60,7 @@ def refusal(
         hints=hints,
     )
     if type(error) is ContentFiltered:
-        found = filters_in(_json(body))
+        found = filters_in(fields_of(body))
         return ContentFiltered(f"{error}{named(found)}", **error.data, **({"filters": found} if found else {}))
     if type(error) is BadRequest:
         said = str(error)
@@ -102,12 +100,3 @@ def filters_in(body: object, depth: int = 0) -> list[str]:
             else:
                 found += filters_in(value, depth + 1)
     return list(dict.fromkeys(found))
-
-
-def _json(body: bytes | Mapping[str, Any]) -> Json | Mapping[str, Any]:
-    if not isinstance(body, bytes):
-        return body
-    try:
-        return table(cast("object", msgspec.json.decode(body)))
-    except (msgspec.DecodeError, RecursionError):
-        return {}

@@ -26,9 +26,10 @@ from podium.core.chain import (
     key_id,
     next_anchor,
 )
-from podium.core.errors import RunConflict, RunNotFound, StoreCorrupt
+from podium.core.errors import StoreCorrupt
 from podium.core.records import Status
 from podium.ports import Replacement
+from podium.stores.refusals import changed_meanwhile, no_run, not_over
 
 from . import ledger, sql
 from .files import Database
@@ -134,10 +135,10 @@ def erase(
     """Replace frames, delete content and cached values, and anchor that. Raises RunNotFound, RunConflict."""
     found = db.execute(sql.ERASABLE, (run_id,)).fetchone()
     if found is None:
-        raise RunNotFound(f"no run {run_id!r} in this store: `podium runs` lists those there are")
-    number, status, secret = found
-    if not Status(status).over:
-        raise RunConflict(f"run {run_id} is {status}, not over: cancel it before you erase it")
+        raise no_run(run_id)
+    number, status, secret = found[0], Status(found[1]), found[2]
+    if not status.over:
+        raise not_over(run_id, status, "erase")
     db.execute("PRAGMA secure_delete = ON")  # from here on, on this connection: a freed byte is a zero
     earlier = erased(db, run_id)
     wanted = {frame.first: frame for frame in frames}
@@ -151,11 +152,11 @@ def erase(
                 db.execute(sql.ERASE_FRAME, (body, head + salt, place))
             continue
         if _digest(body) != frame.before:
-            raise _changed(run_id)
+            raise changed_meanwhile(run_id)
         db.execute(sql.ERASE_FRAME, (frame.body, head and head[:HEAD], place))
         done.append(ErasedFrame(first, _original(head, salt, body, earlier.get(first)), _digest(frame.body)))
     if wanted:
-        raise _changed(run_id)
+        raise changed_meanwhile(run_id)
     if secret is not None:
         db.execute(sql.UNSALT, (number,))
     if db.has("blobs"):
@@ -183,10 +184,6 @@ def _salt(head: bytes | None, secret: bytes | None, first: int) -> bytes:
     if head is None or len(head) > HEAD or secret is None:
         return b"" if head is None else head[HEAD:]
     return frame_salt(secret, first)
-
-
-def _changed(run_id: str) -> RunConflict:
-    return RunConflict(f"run {run_id} was changed while it was erased: try again")
 
 
 def _digest(body: bytes) -> bytes:

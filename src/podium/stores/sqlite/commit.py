@@ -7,35 +7,31 @@ knows of event loops beyond carrying the futures of those who wait.
 from __future__ import annotations
 
 import asyncio
-import os
 import sqlite3
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from podium.core.chain import GENESIS, SALT, Forgetting, commitment, frame_salt, link
+from podium.core.chain import GENESIS, commitment, frame_salt, link
 from podium.core.codec import encode
-from podium.core.errors import LeaseLost, PodiumError, RunConflict, RunNotFound, StoreError
-from podium.core.records import Status, frame
+from podium.core.errors import PodiumError, StoreError
+from podium.core.records import frame
 from podium.ports import (
     Attachment,
     Blob,
     CacheEntry,
     CacheUse,
-    NewRun,
     Reservation,
     SessionEntry,
     Settlement,
     Transition,
 )
+from podium.stores.refusals import lease_lost
 
-from . import anchors, ledger, sql
+from . import ledger, runs, sessions, sql
 from .errors import translate
 from .files import PAGE_SIZE, Database
 
 T = TypeVar("T")
-
-FEW = 64
-"""So many runs are looked through one by one for those that are due; an index for them would take a page more."""
 
 UNFIT = (ValueError, TypeError, OverflowError)
 """What Python raises for a value that SQLite cannot hold, such as a text with half a surrogate pair."""
@@ -186,45 +182,6 @@ def checkpoint(db: Database) -> None:
         db.execute(sql.COMMIT)
 
 
-def accept(db: Database, run: NewRun) -> bool:
-    """Store a new run with its first records; False when the id exists."""
-    if run.parent or run.session:
-        db.need("family")
-    body, secret = frame(list(run.records)), os.urandom(SALT)
-    committed = commitment(frame_salt(secret, 1), body)
-    head = link(GENESIS, run.id, 1, len(run.records), committed) if run.records else None
-    row = (
-        run.id, run.member, run.target, run.created, run.created, run.parent, run.session, run.digest, run.title, head,
-        secret,
-    )  # fmt: skip
-    if db.execute(sql.CREATE, row).rowcount != 1:
-        return False
-    number = int(db.cursor.lastrowid or 0)
-    if head is not None:
-        db.execute(sql.FIRST, (number << 32 | 1, len(run.records), body, head))
-    if number % FEW == 0:
-        db.need("due")
-    return True
-
-
-def forget(db: Database, run_id: str, at: float, key: bytes | None = None) -> None:
-    """Delete a run that is over, and anchor that, signed. Raises RunNotFound, RunConflict."""
-    found = db.execute(sql.ADDRESSEE, (run_id,)).fetchone()
-    if found is None:
-        raise RunNotFound(f"no run {run_id!r} in this store: `podium runs` lists those there are")
-    number, status, _ = found
-    if not Status(status).over:
-        raise RunConflict(f"run {run_id} is {status}, not over: cancel it before you delete it")
-    records, head = anchors.tail(db, number)
-    db.execute(sql.FORGET_RECORDS, (number << 32, (number << 32) + sql.LAST))
-    if db.has("unchained"):
-        db.execute(sql.FORGET_UNCHAINED, (number,))
-    if db.has("mail"):
-        db.execute(sql.FORGET_MAIL, (number,))
-    db.execute(sql.FORGET, (number,))
-    anchors.add(db, at, "forget", Forgetting(run_id, records, head or b""), key)
-
-
 def _undo(db: Database, units: list[Unit], before: list[tuple[int, bytes]]) -> None:
     db.rollback()
     for unit, (last, head) in zip(reversed(units), reversed(before), strict=True):
@@ -299,10 +256,7 @@ def _write(db: Database, unit: Unit, *, settled: bool = False) -> int:
     else:
         fence = db.execute(sql.TOUCH, (number, epoch, owner))
     if fence.rowcount != 1:
-        unit.failure = LeaseLost(
-            f"run {position.run}: this process no longer drives it (its epoch {epoch} is over); "
-            f"nothing more was recorded"
-        )
+        unit.failure = lease_lost(position.run, epoch)
         return size
     position.last += len(records)
     position.head = head
@@ -334,24 +288,9 @@ def _attach(db: Database, number: int, item: Attachment) -> int:
         db.execute(sql.KEEP_BLOB, (item.address, item.data))
         return len(item.data)
     if isinstance(item, SessionEntry):
-        return _extend(db, item)
-    accept(db, item)
+        return sessions.extend(db, item)
+    runs.accept(db, item)
     return sum(map(len, item.records))
-
-
-def _extend(db: Database, entry: SessionEntry) -> int:
-    db.need("sessions")
-    found = db.execute(sql.SESSION_TAIL, (entry.session,)).fetchone()
-    count, last = found or (0, None)
-    body = frame(list(entry.messages))
-    label = None if entry.label is None else encode(entry.label)
-    db.execute(sql.ENTRY, (last, count, entry.run, entry.at, label, body))
-    last, count = db.cursor.lastrowid, count + len(entry.messages)
-    if found is None:
-        db.execute(sql.NEW_SESSION, (entry.session, entry.at, entry.at, count, "", last))
-    else:
-        db.execute(sql.EXTEND_SESSION, (entry.at, count, last, entry.session))
-    return len(body)
 
 
 def _change(db: Database, unit: Unit, change: Transition) -> None:

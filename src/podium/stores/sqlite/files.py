@@ -10,6 +10,7 @@ import contextlib
 import os
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 from podium.core.errors import StoreError, StoreLocked, StoreReadOnly
 
@@ -32,10 +33,10 @@ class Database:
         self.schema = schema
         self.path = path
 
-    def query(self, statement: str, parameters: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
+    def query(self, statement: str, parameters: tuple[object, ...] = ()) -> list[Any]:
         """All rows of a reading statement, waiting if another process is just recovering the file.
 
-        Raises StoreCorrupt, StoreLocked, StoreError.
+        Rows are tuples; what they hold is the statement's to know. Raises StoreCorrupt, StoreLocked, StoreError.
         """
         try:
             try:

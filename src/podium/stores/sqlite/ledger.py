@@ -1,7 +1,7 @@
-"""Accounts, cached values and versions in the file: what is done inside a unit's transaction, and what is asked later.
+"""Accounts, costs, cached values and versions in the file: what is done inside a transaction, and what is asked later.
 
-The functions take a database in a transaction. Every write to an account goes through them, so the order in which
-transactions commit is the order in which money moves.
+Every write to an account goes through here, so the order in which transactions commit is the order in which money
+moves. What only reads needs no transaction.
 """
 
 from __future__ import annotations
@@ -12,12 +12,15 @@ import msgspec
 
 from podium.core.budgets import Amount, Balance, Charge, Crossing, Refusal, crossings, refused
 from podium.core.codec import encode
-from podium.ports import CacheEntry, CacheSize, Reservation, Settlement, Spending, Version
+from podium.core.costs import CostRow
+from podium.ports import CacheEntry, CacheSize, Reservation, RunCosts, Settlement, Spending, Version
 
 from . import sql
 from .files import Database
 
 _charges: msgspec.msgpack.Decoder[tuple[Charge, ...]] = msgspec.msgpack.Decoder(tuple[Charge, ...])
+_row: msgspec.msgpack.Decoder[CostRow] = msgspec.msgpack.Decoder(CostRow)
+_rows: msgspec.msgpack.Decoder[tuple[CostRow, ...]] = msgspec.msgpack.Decoder(tuple[CostRow, ...])
 
 
 def reserve(db: Database, number: int, reservation: Reservation) -> None:
@@ -85,9 +88,24 @@ def report(db: Database, spending: Spending, amount: Amount, charges: tuple[Char
     return spend(db, charges, amount)
 
 
-def balances(rows: list[tuple[str, int, int, int, int, int, int]]) -> list[Balance]:
-    """Accounts from their rows."""
-    return [Balance(row[0], Amount(*row[1:4]), Amount(*row[4:7])) for row in rows]
+def balances(db: Database, prefix: str) -> list[Balance]:
+    """The accounts whose name begins with `prefix`, by name."""
+    found = db.query(sql.BALANCES, (prefix, prefix + "\U0010ffff")) if db.has("ledger") else []
+    return [Balance(row[0], Amount(*row[1:4]), Amount(*row[4:7])) for row in found]
+
+
+def costs(db: Database, since: float) -> list[RunCosts]:
+    """What runs used that were suspended or ended at `since` or later, oldest first."""
+    found = db.query(sql.COSTS, (since,))
+    return [
+        RunCosts(run, member, session, updated, _rows.decode(rows)) for run, member, session, updated, rows in found
+    ]
+
+
+def spendings(db: Database, since: float) -> list[Spending]:
+    """What was reported at `since` or later, oldest first."""
+    found = db.query(sql.SPENDINGS, (since,)) if db.has("ledger") else []
+    return [Spending(session, at, _row.decode(row)) for session, at, row in found]
 
 
 def _refusal(db: Database, reservation: Reservation) -> Refusal | None:
@@ -135,13 +153,23 @@ def _without(db: Database, key: bytes, total: int) -> int:
     return total - int(known[0])
 
 
+def cached(db: Database, key: bytes, now: float) -> bytes | None:
+    """The value under `key`, unless it expired."""
+    found = db.query(sql.CACHED, (key, now)) if db.has("cache") else []
+    return found[0][0] if found else None
+
+
+def cache_size(db: Database) -> CacheSize:
+    """How much is cached, expired entries included."""
+    return CacheSize(*db.query(sql.CACHE_SIZE)[0]) if db.has("cache") else CacheSize(0, 0)
+
+
 def clear(db: Database) -> CacheSize:
     """Forget every cached value; how much it was."""
-    if not db.has("cache"):
-        return CacheSize(0, 0)
-    size = CacheSize(*db.execute(sql.CACHE_SIZE).fetchone())
-    db.execute(sql.CACHE_CLEAR)
-    db.execute(sql.CACHE_COUNT, (0,))
+    size = cache_size(db)
+    if db.has("cache"):
+        db.execute(sql.CACHE_CLEAR)
+        db.execute(sql.CACHE_COUNT, (0,))
     return size
 
 
@@ -154,3 +182,9 @@ def add_version(db: Database, subject: str, data: bytes, at: float, by: str, not
     number = int(db.execute(sql.NEXT_VERSION, (subject,)).fetchone()[0])
     db.execute(sql.ADD_VERSION, (subject, number, data, at, by, note))
     return Version(subject, number, data, at, by, note)
+
+
+def versions(db: Database, subject: str) -> list[Version]:
+    """All versions of a subject (of all, for an empty one), oldest first."""
+    found = db.query(sql.VERSIONS, (subject,)) if db.has("versions") else []
+    return [Version(*values) for values in found]

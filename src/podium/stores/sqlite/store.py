@@ -1,4 +1,4 @@
-"""The store in one SQLite file: the whole `Store` port, spelled in terms of `sql` and written through `group`.
+"""The store in one SQLite file: the whole `Store` port, spelled in terms of its rooms and written through `group`.
 
 Reads run in line: they are quick, and a log lets them pass beside any writer. One `SqliteStore` belongs to one thread
 and one event loop at a time; several processes may open the same file.
@@ -11,18 +11,12 @@ import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
-
-import msgspec
 
 from podium.core.budgets import Amount, Balance, Charge, Crossing
 from podium.core.chain import GENESIS, HEAD, Anchor, ErasedFrame
-from podium.core.codec import encode
-from podium.core.costs import CostRow
-from podium.core.errors import ConfigurationError, Erased, RunNotFound
-from podium.core.labels import TRUSTED, Label
+from podium.core.labels import Label
 from podium.core.messages import Message
-from podium.core.records import Principal, Record, Status
+from podium.core.records import Record, Status
 from podium.ports import (
     Busy,
     CacheSize,
@@ -40,29 +34,16 @@ from podium.ports import (
 )
 from podium.stores.frames import records_after
 from podium.stores.owner import is_dead
+from podium.stores.refusals import no_content, no_run, not_read
 
-from . import anchors, ledger, sql
-from .commit import Position, accept, forget
+from . import anchors, ledger, mailbox, runs, sessions, sql
+from .commit import Position
 from .errors import translate
 from .evidence import SqliteEvidence
 from .files import Database, connect, connect_readonly, empty_log, prepare, writable
 from .group import Committer
 from .schema import Schema
 from .writer import SqliteWriter
-
-_messages: msgspec.msgpack.Decoder[list[Message]] = msgspec.msgpack.Decoder(list[Message])
-_principal: msgspec.msgpack.Decoder[Principal] = msgspec.msgpack.Decoder(Principal)
-_label: msgspec.msgpack.Decoder[Label] = msgspec.msgpack.Decoder(Label)
-_cost: msgspec.msgpack.Decoder[CostRow] = msgspec.msgpack.Decoder(CostRow)
-_rows: msgspec.msgpack.Decoder[tuple[CostRow, ...]] = msgspec.msgpack.Decoder(tuple[CostRow, ...])
-_RUNNABLE = frozenset({Status.PENDING, Status.RUNNING})
-
-
-class _NumberedLease(Lease):
-    """A lease that remembers the number of its run, which a writer needs."""
-
-    number: int = 0
-    secret: bytes = b""
 
 
 class SqliteStore:
@@ -140,8 +121,7 @@ class SqliteStore:
 
     async def create(self, run: NewRun) -> RunRow | None:
         """Accept a run durably; None (and no change) when the id exists."""
-
-        if not await self._committer.write(lambda db: accept(db, run)):
+        if not await self._committer.write(lambda db: runs.accept(db, run)):
             return None
         at = float(run.created)
         return RunRow(
@@ -154,34 +134,14 @@ class SqliteStore:
         `steal`. Raises RunNotFound, StoreError.
         """
         now = self._clock.time()
-
-        def work(db: Database) -> Lease | Busy:
-            found = db.execute(sql.LEASE, (run_id,)).fetchone()
-            if found is None:
-                raise _not_found(run_id)
-            number, epoch, holder, until, wake_seq, secret = found
-            held = bool(holder) and until > now and not is_dead(holder)
-            if held and not steal:
-                return Busy(holder, until)
-            db.execute(sql.ACQUIRE, (owner, now + ttl, number))
-            stolen = until if held else None
-            return _NumberedLease(
-                run_id, epoch + 1, owner, now + ttl, wake_seq, stolen, number=number, secret=secret or b""
-            )
-
-        return await self._committer.write(work)
+        return await self._committer.write(lambda db: runs.acquire(db, run_id, owner, now, ttl, steal=steal))
 
     async def renew(self, leases: Sequence[Lease], ttl: float) -> list[Lease]:
         """Extend leases that are still ours to `ttl` seconds from now, moving their `until`; returns those that are
         not. An expired lease that nobody took is still ours.
         """
         until = self._clock.time() + ttl
-
-        def work(db: Database) -> list[bool]:
-            rows = [(until, lease.run, lease.epoch, lease.owner) for lease in leases]
-            return [db.execute(sql.RENEW, row).rowcount == 1 for row in rows]
-
-        kept = await self._committer.write(work)
+        kept = await self._committer.write(lambda db: runs.renew(db, leases, until))
         lost: list[Lease] = []
         for lease, ours in zip(leases, kept, strict=True):
             if ours:
@@ -200,20 +160,20 @@ class SqliteStore:
 
         Raises RunNotFound, and ValueError when `seq` is not the number of the run's last record.
         """
-        if type(lease) is _NumberedLease:
+        if type(lease) is runs.NumberedLease:
             number, secret = lease.number, lease.secret
         else:
-            number = self._number(lease.run)
-            secret = self._query(sql.SALTS, number)[0][0] or b""
+            number = runs.number_of(self._db, lease.run)
+            secret = self._db.query(sql.SALTS, (number,))[0][0] or b""
         base = number << 32
-        tail = self._query(sql.TAIL, base, base + sql.LAST)
+        tail = self._db.query(sql.TAIL, (base, base + sql.LAST))
         last, head = tail[0] if tail else (0, None)
         if last != seq:  # of the thief's records a writer without its lease need not know; it is refused when it writes
-            found = self._query(sql.EPOCH, lease.run)
+            found = self._db.query(sql.EPOCH, (lease.run,))
             if not found:
-                raise _not_found(lease.run)
+                raise no_run(lease.run)
             if found[0][0] == lease.epoch:
-                raise ValueError(f"run {lease.run} has {last} records, not {seq}: read the journal first")
+                raise not_read(lease.run, last, seq)
         self._touched.add(number)
         head = GENESIS if head is None else head[:HEAD]
         position = Position(lease.run, number, lease.epoch, lease.owner, seq, head, secret)
@@ -224,15 +184,12 @@ class SqliteStore:
 
         Raises RunNotFound, StoreCorrupt, SchemaTooNew.
         """
-        if after <= 0:
-            return records_after(run_id, after, self._units(run_id))
-        base = self._number(run_id) << 32
-        units = self._query(sql.READ, base, min(base + after + 1, base + sql.LAST), base, base + sql.LAST)
+        units = runs.units(self._db, run_id) if after <= 0 else runs.units_after(self._db, run_id, after)
         return records_after(run_id, after, units)
 
     async def frames(self, run_id: str) -> list[bytes]:
         """The run's committed records as they are stored, for `core.records.decode_frame`. Raises RunNotFound."""
-        return [body for _, _, body in self._units(run_id)]
+        return [body for _, _, body in runs.units(self._db, run_id)]
 
     async def forget(self, run_id: str, *, key: bytes | None = None) -> None:
         """Delete a run that is over, with its mail, and anchor that. Its blobs and session messages stay.
@@ -240,13 +197,12 @@ class SqliteStore:
         Raises RunNotFound, and RunConflict for a run that is not over.
         """
         now = self._clock.time()
-        await self._committer.write(lambda db: forget(db, run_id, now, key))
+        await self._committer.write(lambda db: runs.forget(db, run_id, now, key))
         self._anchored = 0  # its number may be given to another
 
     async def row(self, run_id: str) -> RunRow | None:
         """The run's row."""
-        found = self._query(sql.ROW, run_id)
-        return _row(found[0]) if found else None
+        return runs.row(self._db, run_id)
 
     async def rows(
         self,
@@ -258,42 +214,23 @@ class SqliteStore:
         limit: int = 100,
     ) -> list[RunRow]:
         """Rows that meet all conditions, newest first."""
-        conditions: list[str] = []
-        values: list[object] = []
-        if status:
-            conditions.append(sql.BY_STATUS.format(", ".join("?" * len(status))))
-            values += [one.value for one in status]
-            if _RUNNABLE.issuperset(status):
-                conditions.append(sql.RUNNABLE)
-        if parent is not None:
-            conditions.append(sql.BY_PARENT if parent else sql.BY_NO_PARENT)
-            values += [parent] if parent else []
-        if session is not None:
-            conditions.append(sql.BY_SESSION if session else sql.BY_NO_SESSION)
-            values += [session] if session else []
-        if prefix:
-            conditions.append(sql.BY_PREFIX)
-            values += [prefix, prefix + "\U0010ffff"]
-        statement = sql.ROWS.format(" AND ".join(conditions) or "1")
-        return [_row(found) for found in self._query(statement, *values, limit)]
+        return runs.rows(self._db, status=status, parent=parent, session=session, prefix=prefix, limit=limit)
 
     async def due(self, now: float, limit: int = 100) -> list[RunRow]:
         """Runs that nobody drives and that could go on, oldest first: pending, running under a lease that ended, or
         suspended with a `wake_at` that is past.
         """
-        dead = [owner for (owner,) in self._query(sql.DRIVERS, now, now) if is_dead(owner)]
-        statement = sql.DUE.format(", ".join("?" * len(dead)))
-        return [_row(values) for values in self._query(statement, now, now, *dead, limit)]
+        return runs.due(self._db, now, limit)
 
     async def next_wake(self) -> float | None:
         """The earliest `wake_at` of a suspended run."""
-        return self._query(sql.NEXT_WAKE)[0][0]
+        return self._db.query(sql.NEXT_WAKE)[0][0]
 
     async def blob(self, address: str) -> bytes:
         """A blob's content. Raises Erased."""
-        found = self._query(sql.BLOB, address) if self._db.has("blobs") else []
+        found = self._db.query(sql.BLOB, (address,)) if self._db.has("blobs") else []
         if not found:
-            raise Erased(f"the content {address} was erased, or never stored here; only its digest is left")
+            raise no_content(address)
         return found[0][0]
 
     # ---------------------------------------------------------------------------------------------- mailbox
@@ -304,38 +241,17 @@ class SqliteStore:
         Returns the row after that. Raises RunNotFound, StoreError.
         """
         now = self._clock.time()
-
-        def work(db: Database) -> RunRow:
-            found = db.execute(sql.ADDRESSEE, (mail.run,)).fetchone()
-            if found is None:
-                raise _not_found(mail.run)
-            number, status, tick = found
-            db.need("mail")
-            known = db.execute(sql.KNOWN, (number, mail.id)).fetchone()
-            if known is None:
-                row = (number, mail.id, tick, mail.kind, mail.request, mail.data, encode(mail.by), mail.at)
-                db.execute(sql.POST, row)
-                db.execute(sql.COUNT_MAIL, (number,))
-            if status == Status.SUSPENDED.value and (known is None or not known[0]):
-                db.execute(sql.WAKE, (now, number))
-            return _row(db.execute(sql.ROW, (mail.run,)).fetchone())
-
-        row = await self._committer.write(work)
+        row = await self._committer.write(lambda db: mailbox.post(db, mail, now))
         self._posted = True
         return row
 
     async def unread(self, run_id: str) -> list[Mail]:
         """Mail the run's driver has not taken into the journal, oldest first."""
-        if not self._db.has("mail"):
-            return []
-        found = self._query(sql.UNREAD, run_id)
-        return [Mail(*values[:5], by=_principal.decode(values[5]), at=values[6]) for values in found]
+        return mailbox.unread(self._db, run_id)
 
     async def unread_runs(self, run_ids: Sequence[str]) -> list[str]:
         """Which of these runs have unread mail."""
-        if not self._db.has("mail"):
-            return []
-        return [run_id for run_id in run_ids if self._query(sql.HAS_UNREAD_BY_ID, run_id)[0][0]]
+        return mailbox.unread_runs(self._db, run_ids)
 
     def changed(self) -> bool:
         """Whether mail was posted here, or another process (or the writer thread) wrote, since the last question."""
@@ -348,42 +264,19 @@ class SqliteStore:
 
     async def session(self, session: str) -> SessionRow | None:
         """The session's row."""
-        found = self._query(sql.SESSION, session) if self._db.has("sessions") else []
-        return SessionRow(*found[0]) if found else None
+        return sessions.row(self._db, session)
 
     async def history(self, session: str, start: int, stop: int) -> list[Message]:
         """Messages `start` to `stop` (exclusive); none of a session that does not exist."""
-        start = max(start, 0)
-        if stop <= start or not self._db.has("sessions"):
-            return []
-        messages: list[Message] = []
-        for first, end, body in self._query(sql.HISTORY, session, start, stop):
-            messages += _messages.decode(body)[max(start - first, 0) : min(end, stop) - first]
-        return messages
+        return sessions.history(self._db, session, start, stop)
 
     async def turns(self, session: str) -> list[SessionTurn]:
         """Everything in a session, by the run that added it; nothing for a session that does not exist."""
-        if not self._db.has("sessions"):
-            return []
-        return [
-            SessionTurn(
-                run,
-                at,
-                start,
-                tuple(_messages.decode(body)[: stop - start]),
-                None if label is None else _label.decode(label),
-            )
-            for run, at, start, stop, label, body in self._query(sql.TURNS, session, 0)
-        ]
+        return sessions.turns(self._db, session)
 
     async def session_label(self, session: str, start: int, stop: int) -> Label:
         """The join of the labels of messages `start` to `stop` (exclusive); trusted when there are none."""
-        start = max(start, 0)
-        label = TRUSTED
-        if stop > start and self._db.has("sessions"):
-            for (data,) in self._query(sql.LABELS, session, start, stop, start):
-                label = label.join(_label.decode(data))
-        return label
+        return sessions.label(self._db, session, start, stop)
 
     async def branch_session(self, session: str, upto: int, new: str) -> None:
         """A new session that begins with the first `upto` messages of another; nothing is copied.
@@ -392,37 +285,17 @@ class SqliteStore:
         exist, one that is shorter, or a name already taken.
         """
         now = self._clock.time()
-
-        def work(db: Database) -> None:
-            db.need("sessions")
-            taken = db.execute(sql.SESSION, (new,)).fetchone()
-            if taken is not None:
-                if taken[5] == session and taken[3] == upto:
-                    return
-                raise ConfigurationError(f"a session {new!r} exists already: choose another name for the branch")
-            source = db.execute(sql.SESSION, (session,)).fetchone()
-            if source is None:
-                raise ConfigurationError(f"no session {session!r} to branch from")
-            if not 0 <= upto <= source[3]:
-                raise ConfigurationError(f"session {session!r} has {source[3]} messages, not {upto}")
-            entry = db.execute(sql.ENTRY_BEFORE, (session, upto - 1, upto)).fetchone() if upto else None
-            db.execute(sql.NEW_SESSION, (new, now, now, upto, session, entry and entry[0]))
-
-        await self._committer.write(work)
+        await self._committer.write(lambda db: sessions.branch(db, session, upto, new, now))
 
     async def session_rows(self, limit: int = 100) -> list[SessionRow]:
         """Sessions, most recently used first."""
-        if not self._db.has("sessions"):
-            return []
-        return [SessionRow(*values) for values in self._query(sql.SESSIONS, limit)]
+        return sessions.rows(self._db, limit)
 
     # ----------------------------------------------------------------------------- ledger, cache, versions
 
     async def balances(self, prefix: str = "") -> list[Balance]:
         """The accounts whose name begins with `prefix`, by name."""
-        if not self._db.has("ledger"):
-            return []
-        return ledger.balances(self._query(sql.BALANCES, prefix, prefix + "\U0010ffff"))
+        return ledger.balances(self._db, prefix)
 
     async def spend(self, spending: Spending, amount: Amount, charges: Sequence[Charge]) -> list[Crossing]:
         """Keep a report of spending, and add it to accounts, whatever their limits; the limits it passed."""
@@ -430,21 +303,15 @@ class SqliteStore:
 
     async def costs(self, since: float = 0.0) -> list[RunCosts]:
         """What runs used that were suspended or ended at `since` (epoch seconds) or later, oldest first."""
-        return [
-            RunCosts(run, member, session, updated, _rows.decode(rows))
-            for run, member, session, updated, rows in self._query(sql.COSTS, since)
-        ]
+        return ledger.costs(self._db, since)
 
     async def spendings(self, since: float = 0.0) -> list[Spending]:
         """What was reported at `since` or later, oldest first."""
-        if not self._db.has("ledger"):
-            return []
-        return [Spending(session, at, _cost.decode(row)) for session, at, row in self._query(sql.SPENDINGS, since)]
+        return ledger.spendings(self._db, since)
 
     async def cached(self, key: bytes, now: float) -> bytes | None:
         """The value under `key`, unless it expired or was forgotten."""
-        found = self._query(sql.CACHED, key, now) if self._db.has("cache") else []
-        return found[0][0] if found else None
+        return ledger.cached(self._db, key, now)
 
     async def clear_cache(self) -> CacheSize:
         """Forget every cached value; how much it was."""
@@ -452,7 +319,7 @@ class SqliteStore:
 
     async def cache_size(self) -> CacheSize:
         """How much is cached, expired entries included."""
-        return CacheSize(*self._query(sql.CACHE_SIZE)[0]) if self._db.has("cache") else CacheSize(0, 0)
+        return ledger.cache_size(self._db)
 
     async def add_version(self, subject: str, data: bytes, *, at: float, by: str, note: str = "") -> Version:
         """Add the next version of `subject`, in force from now on."""
@@ -460,9 +327,7 @@ class SqliteStore:
 
     async def versions(self, subject: str = "") -> list[Version]:
         """All versions of a subject (of all, without one), oldest first."""
-        if not self._db.has("versions"):
-            return []
-        return [Version(*values) for values in self._query(sql.VERSIONS, subject)]
+        return ledger.versions(self._db, subject)
 
     # ------------------------------------------------------------------------------------------------- proofs
 
@@ -513,33 +378,5 @@ class SqliteStore:
         await asyncio.to_thread(empty_log, Path(self._db.path))
         return done
 
-    # ------------------------------------------------------------------------------------------------ inside
-
-    def _query(self, statement: str, *values: object) -> list[Any]:
-        return self._db.query(statement, values)
-
-    def _number(self, run_id: str) -> int:
-        found = self._query(sql.NUMBER, run_id)
-        if not found:
-            raise _not_found(run_id)
-        return int(found[0][0])
-
-    def _units(self, run_id: str) -> list[tuple[int, int, bytes]]:
-        """All of a run's units: the number of their first record, how many they hold, the records."""
-        units = self._query(sql.UNITS, run_id)
-        if not units:
-            self._number(run_id)
-        return units
-
     def _data_version(self) -> int:
-        return int(self._query("PRAGMA data_version")[0][0])
-
-
-def _row(values: tuple[Any, ...]) -> RunRow:
-    row = list(values)
-    row[3] = Status(row[3])
-    return RunRow(*row)
-
-
-def _not_found(run_id: str) -> RunNotFound:
-    return RunNotFound(f"no run {run_id!r} in this store: `podium runs` lists those there are")
+        return int(self._db.query("PRAGMA data_version")[0][0])

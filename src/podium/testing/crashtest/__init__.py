@@ -6,8 +6,9 @@
         crashtest("teams/refunds.py:team", "order 7").check()
 
 `report` holds the values, `subject` what a TARGET may supply, `life` one life of a run in a child process, `template`
-the process that forks these children, `harness` the whole test, `judge` what a difference means. Everything is used
-through public doors: the runtime knows nothing of it.
+the process that forks these children, `harness` the whole test, `judge` what a difference means. A life has a `keeper`
+who answers for people, an `observer`, and time of its own (`life_clock`); `job` is what crosses the pipe. Everything is
+used through public doors: the runtime knows nothing of it.
 """
 
 from __future__ import annotations

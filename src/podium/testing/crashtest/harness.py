@@ -20,7 +20,8 @@ import msgspec
 from podium.core.errors import ConfigurationError
 
 from . import judge
-from .life import NO_MODELS, Job, Life
+from .job import Job, Life
+from .life import NO_MODELS
 from .report import Baseline, Boundary, CrashReport, Difference, Row
 from .template import Template, Told, available
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from .life import Change, Life, Line, Step
+from .job import Change, Life, Line, Step
 from .report import Boundary, Difference, Finding, Row
 from .subject import canonical
 

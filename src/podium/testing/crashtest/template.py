@@ -26,7 +26,7 @@ import msgspec
 
 from podium.core.errors import ConfigurationError, PodiumError
 
-from .life import Job, Life
+from .job import Job, Life
 
 MOST_REPORT = 64 << 20
 """Bytes of a life's report."""

@@ -1,4 +1,4 @@
-"""The ledger and the shelf of a store in memory: accounts, costs, cached values and versions, as plain dictionaries.
+"""The ledger and the shelf in memory: accounts, costs, cached values and versions, as plain dictionaries.
 
 What is asked of it is done at once and in one piece; who may ask, and when, is the store's concern.
 """
@@ -90,7 +90,7 @@ class Shelf:
     def __init__(self) -> None:
         self._entries: dict[bytes, CacheEntry] = {}
         self._bytes = 0
-        self.versions: dict[str, list[Version]] = {}
+        self._versions: dict[str, list[Version]] = {}
 
     def put(self, entry: CacheEntry) -> None:
         """Keep a value, in the room of those longest unused."""
@@ -123,6 +123,18 @@ class Shelf:
         self._entries.clear()
         self._bytes = 0
         return size
+
+    def add_version(self, subject: str, data: bytes, at: float, by: str, note: str) -> Version:
+        """Add the next version of a subject."""
+        known = self._versions.setdefault(subject, [])
+        version = Version(subject, len(known) + 1, data, at, by, note)
+        known.append(version)
+        return version
+
+    def versions(self, subject: str) -> list[Version]:
+        """All versions of a subject (of all, for an empty one), oldest first."""
+        chosen = [subject] if subject else sorted(self._versions)
+        return [version for each in chosen for version in self._versions.get(each, [])]
 
     def forget(self, key: bytes) -> None:
         """Forget one value, if it is there."""
