@@ -54,6 +54,17 @@ async def test_what_was_printed_before_the_limit_is_kept() -> None:
     assert ((await Sandbox().python("sum(range(10**6))")).cpu_ms or 0) > 0
 
 
+async def test_output_and_error_together_are_no_more_than_the_limit() -> None:
+    script = "printf %90s x; sleep 0.2; printf %90s y >&2; sleep 60"
+    result = await Sandbox(output_limit=100).shell(script)
+    assert (result.limit, len(result.output) + len(result.stderr)) == ("output", 100)
+
+
+async def test_a_limit_that_nobody_set_cannot_be_claimed() -> None:
+    result = await Sandbox().shell("kill -XCPU $$")
+    assert (result.limit, result.error) == (None, "it was ended by SIGXCPU")
+
+
 async def test_signals_cannot_be_used_to_outlive_the_timeout() -> None:
     result = await Sandbox(timeout=1).shell("trap '' TERM INT HUP; setsid sh -c 'sleep 60' & while :; do sleep 1; done")
     assert result.limit == "timeout"

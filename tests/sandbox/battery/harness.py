@@ -354,7 +354,9 @@ def as_somebody(mode: str, *, user: bool, only: str = "", seconds: float = 580) 
             enter = stack.enter_context(delegated(USER))
             if isinstance(enter, str):
                 return enter
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="podium-battery-rows-", ignore_cleanup_errors=True))
+        folder = stack.enter_context(
+            tempfile.TemporaryDirectory(prefix="podium-battery-rows-", ignore_cleanup_errors=True)
+        )
         Path(folder).chmod(0o777)
         rows = f"{folder}/rows.json"
         argv = [*enter, *drop, program, "-m", "battery", "--inside", mode, "--only", only, "--rows", rows]
