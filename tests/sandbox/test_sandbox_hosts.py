@@ -54,9 +54,9 @@ async def test_a_host_without_descriptors_is_told_and_loses_none() -> None:
     box = Sandbox(warm=0)
     assert (await box.run(["true"])).success
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    before = set(os.listdir("/proc/self/fd"))
+    before = _descriptors()
     taken: list[int] = []
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, before)) + 20, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(before) + 20, hard))
     try:
         with contextlib.suppress(OSError):
             while True:
@@ -69,7 +69,7 @@ async def test_a_host_without_descriptors_is_told_and_loses_none() -> None:
         for descriptor in taken:
             os.close(descriptor)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    assert set(os.listdir("/proc/self/fd")) == before
+    assert _descriptors() == before
     assert (await box.run(["true"])).success
 
 
@@ -86,6 +86,10 @@ async def test_a_box_that_cannot_be_made_does_not_end_those_that_run() -> None:
     assert (failed.success, failed.exit_code) == (False, None)
     assert (await slow).output == "still here\n"
     assert TEMPLATE.pid == template
+
+
+def _descriptors() -> set[int]:
+    return {int(each.name) for each in Path("/proc/self/fd").iterdir()}
 
 
 def _children(pid: int) -> str:

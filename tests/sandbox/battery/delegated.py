@@ -9,14 +9,14 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 from podium.tools.sandbox.inside.cgroup import ROOT
 
 
 @contextlib.contextmanager
-def delegated(user: int) -> Iterator[list[str] | str]:
+def delegated(user: int) -> Generator[list[str] | str]:
     """The start of a command line that puts what follows into a group of `user`'s; why it cannot be had otherwise."""
     made: list[Path] = []
     try:

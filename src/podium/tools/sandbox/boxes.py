@@ -89,8 +89,7 @@ def _pipes(count: int) -> list[tuple[int, int]]:
     """All of them, or none: a process that has few descriptors left must not lose more at each attempt."""
     made: list[tuple[int, int]] = []
     try:
-        for _ in range(count):
-            made.append(os.pipe2(os.O_CLOEXEC))
+        made.extend(os.pipe2(os.O_CLOEXEC) for _ in range(count))
     except OSError:
         _close(made)
         raise

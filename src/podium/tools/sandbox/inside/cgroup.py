@@ -53,7 +53,9 @@ def _candidates() -> list[Bases]:
             usable = (each for each in folders if _holds(f"{each}/cgroup.subtree_control", {"memory", "pids"}))
             found += [Bases(2, {"": folder}) for folder in usable]
     if "memory" in own and "pids" in own:
-        folders = {name: (f"{ROOT}/{name}{own[name]}").rstrip("/") for name in ("memory", "pids", "cpuacct") if name in own}
+        folders = {
+            name: (f"{ROOT}/{name}{own[name]}").rstrip("/") for name in ("memory", "pids", "cpuacct") if name in own
+        }
         found.append(Bases(1, folders))
         if "cpuacct" in folders:  # counts CPU time; where it is not ours to use, processes are asked for theirs
             found.append(Bases(1, {name: folders[name] for name in ("memory", "pids")}))
