@@ -14,6 +14,7 @@ import pytest
 
 from podium import ConfigurationError, Sandbox
 from podium.tools.sandbox.boxes import TEMPLATE
+from podium.tools.sandbox.pool import POOL
 
 pytestmark = pytest.mark.usefixtures("box_here")
 HOST = """
@@ -74,8 +75,10 @@ async def test_a_host_without_descriptors_is_told_and_loses_none() -> None:
 
 
 async def test_a_box_that_cannot_be_made_does_not_end_those_that_run() -> None:
+    POOL.close()
+    TEMPLATE.close()  # so that its only child is the box of this test
     slow = asyncio.create_task(Sandbox(warm=0).shell("sleep 5; echo still here"))
-    while (template := TEMPLATE.pid) is None or not _children(template):
+    while (template := TEMPLATE.pid) is None or not _children(template):  # noqa: ASYNC110
         await asyncio.sleep(0.01)
     held = resource.prlimit(template, resource.RLIMIT_NOFILE)
     resource.prlimit(template, resource.RLIMIT_NOFILE, (3, held[1]))  # it cannot take what the host hands over
