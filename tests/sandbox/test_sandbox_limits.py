@@ -60,6 +60,12 @@ async def test_output_and_error_together_are_no_more_than_the_limit() -> None:
     assert (result.limit, len(result.output) + len(result.stderr)) == ("output", 100)
 
 
+async def test_a_flood_of_bytes_that_are_no_text_is_no_more_than_the_limit_either() -> None:
+    result = await Sandbox(output_limit=1000).shell("while :; do printf '\\377\\342\\202\\0'; printf '\\377' >&2; done")
+    assert result.limit == "output"
+    assert len((result.output + result.stderr).encode()) <= 1000
+
+
 async def test_a_limit_that_nobody_set_cannot_be_claimed() -> None:
     result = await Sandbox().shell("kill -XCPU $$")
     assert (result.limit, result.error) == (None, "it was ended by SIGXCPU")

@@ -294,7 +294,8 @@ class Sandbox:
             failed = outcome.failed
             raise ConfigurationError(f"the sandbox could not be made: {failed['step']}: {failed['text']}")
         end = outcome.end or {}
-        output, stderr = (raw.decode("utf-8", "replace") for raw in (outcome.stdout, outcome.stderr))
+        flooded = outcome.limit == "output"
+        output, stderr = (_text(raw, cut=flooded) for raw in (outcome.stdout, outcome.stderr))
         limit, code = self._judged(outcome)
         error = self._explained(limit, code, end, stderr)
         value = None
@@ -375,6 +376,12 @@ def _signal(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
+
+
+def _text(raw: bytes, *, cut: bool) -> str:
+    """Output as text. Replacements are larger than what they replace: `cut` keeps a flood of them within the bound."""
+    text = raw.decode("utf-8", "replace")
+    return text.encode()[: len(raw)].decode("utf-8", "ignore") if cut else text
 
 
 def _last_line(text: str) -> str:
