@@ -8,6 +8,7 @@ import os
 import resource
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,15 @@ async def test_a_host_without_descriptors_is_told_and_loses_none() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert _descriptors() == before
     assert (await box.run(["true"])).success
+
+
+async def test_a_host_without_a_folder_for_temporary_files_is_told_when_one_is_needed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
+    assert (await Sandbox().run(["true"])).success
+    with pytest.raises(ConfigurationError, match="set TMPDIR to a writable folder"):
+        await Sandbox(network=True).run(["true"])
 
 
 async def test_a_box_that_cannot_be_made_does_not_end_those_that_run() -> None:

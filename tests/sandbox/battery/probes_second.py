@@ -43,7 +43,7 @@ time.sleep(1); won("11 processes with 60000 mappings each")
     P("cpu_of_children_nobody_waits_for", "", """
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 burnt = 0
-while burnt < 9:
+while burnt < 7:
     left = []
     for _ in range(2):
         pid = os.fork()

@@ -282,7 +282,12 @@ class Sandbox:
         from .network import RELAY, Proxy
 
         proxy = Proxy(self.network)
-        path = await proxy.start()
+        try:
+            path = await proxy.start()
+        except OSError as error:
+            raise ConfigurationError(
+                f"the sandbox's proxy cannot listen ({error}): set TMPDIR to a writable folder"
+            ) from error
         program = sources.interpreter().program
         try:
             yield path, [program, "-I", "-S", "-c", RELAY, str(PORT), SOCKET]
