@@ -170,7 +170,7 @@ for i in range(50):
     with open(f"h{i}", "wb") as f: os.posix_fallocate(f.fileno(), 0, 4096); f.truncate(30 << 20)
 """, judge="answered files quick", **CHANNEL),
     P("value_of_duplicate_keys", "", 'os.write(3, b\'{"a": 1, "a": 2, "__proto__": 3}\'); os._exit(0)', judge="answered encodable", **CHANNEL),
-    P("value_twice_by_a_fork", "", 'os.fork()\n{"a": 1}', judge="answered failed", **CHANNEL),
+    P("value_twice_by_a_fork", "", 'os.fork()\n{"a": 1}', judge="answered encodable", **CHANNEL),
     P("value_of_a_changed_encoder", "", 'json.dumps = lambda *a, **k: \'{"a": NaN}\'\n1', judge="answered finite failed", **CHANNEL),
     P("exit_hidden_by_a_hook", "", 'import atexit; atexit.register(lambda: os._exit(0)); sys.excepthook = lambda *a: os._exit(0)\nos.kill(os.getpid(), 9)', judge="failed", **CHANNEL),
 )  # fmt: skip
