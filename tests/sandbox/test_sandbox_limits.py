@@ -47,6 +47,18 @@ async def test_a_limit_that_is_reached_is_named(limit: str, options: dict, code:
     assert result.value is None
 
 
+async def test_the_cpu_time_of_children_that_nobody_waits_for_counts() -> None:
+    code = """import os, signal, time
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # so the kernel adds their time to nobody's
+for _ in range(10):
+    if os.fork() == 0:
+        while time.process_time() < 0.5: pass
+        os._exit(0)
+    try: os.wait()
+    except ChildProcessError: pass"""
+    assert (await Sandbox(cpu_seconds=1, timeout=120).python(code)).limit == "cpu"
+
+
 async def test_what_was_printed_before_the_limit_is_kept() -> None:
     result = await Sandbox(timeout=1).shell("echo before; sleep 60")
     assert (result.limit, result.output, result.exit_code) == ("timeout", "before\n", None)
