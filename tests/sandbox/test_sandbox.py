@@ -120,6 +120,11 @@ async def test_a_function_is_called_by_name_with_arguments_by_name_or_in_order()
     assert (await box.call("podium.tools.sandbox.values:shallow", {"value": [[1]]})).value is True
 
 
+async def test_a_function_of_the_running_script_has_no_module_to_import() -> None:
+    with pytest.raises(ConfigurationError, match="no function of a module that can be imported"):
+        await Sandbox().call("__main__:main")
+
+
 async def test_calling_what_is_not_there_fails_where_it_can_be_seen() -> None:
     assert "has no attribute 'nothing'" in ((await Sandbox().call("math:nothing")).error or "")
     with pytest.raises(ConfigurationError, match="there is no module 'no_such_module'"):
@@ -237,7 +242,16 @@ def test_the_sync_twins_work_without_a_loop_on_a_running_loop_and_in_threads() -
         ({"env": ["A=1"]}, "env= takes names"),
         ({"files": ["a.txt"]}, "files= takes names"),
         ({"output_limit": 0}, "output_limit="),
-        ({"memory_mb": "x"}, "memory_mb='x': give a number"),
+        ({"memory_mb": "x"}, "memory_mb='x': give a whole number"),
+        ({"memory_mb": 100.5}, "memory_mb=100.5: give a whole number"),
+        ({"disk_mb": 10.5}, "disk_mb="),
+        ({"output_limit": float("nan")}, "output_limit="),
+        ({"most_bytes": 1 << 30}, "most_bytes="),
+        ({"env": {"A": 1}}, "env: 'A'"),
+        ({"env": {"A": "\ud800"}}, "env: 'A'"),
+        ({"env": {"PODIUM_PRELOAD": "os"}}, "env: 'PODIUM_PRELOAD'"),
+        ({"files": {"a": 5}}, "files: 'a': give text or bytes, not int"),
+        ({"files": {"\ud800": "x"}}, "no name in the work dir"),
         ({"network": ["http://a b/"]}, "address of a page"),
         ({"files": {"big": bytes(2 << 20)}, "disk_mb": 1}, "raise disk_mb="),
     ],
@@ -245,6 +259,19 @@ def test_the_sync_twins_work_without_a_loop_on_a_running_loop_and_in_threads() -
 def test_bad_settings_are_refused_with_their_name(options: dict, said: str) -> None:
     with pytest.raises(ConfigurationError, match=said):
         Sandbox(**options)
+
+
+async def test_text_that_no_program_can_be_given_is_refused_before_anything_runs() -> None:
+    box = Sandbox()
+    with pytest.raises(ConfigurationError, match="unpaired surrogates"):
+        await box.shell("echo \ud800")
+    with pytest.raises(ConfigurationError, match="stdin: it holds an unpaired surrogate"):
+        await box.run(["cat"], stdin="\ud800")
+    assert (await box.run(["printf", "%s", "\udcff"])).output == "\ufffd"  # a byte of a file's name
+
+
+async def test_a_text_with_an_unpaired_surrogate_comes_back_as_text() -> None:
+    assert (await Sandbox().python("'name \\udcff'")).value == "name ?"
 
 
 async def test_arguments_are_a_list() -> None:

@@ -47,11 +47,40 @@ async def test_a_limit_that_is_reached_is_named(limit: str, options: dict, code:
     assert result.value is None
 
 
+async def test_the_cpu_time_of_children_that_nobody_waits_for_counts() -> None:
+    code = """import os, signal, time
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # so the kernel adds their time to nobody's
+for _ in range(10):
+    if os.fork() == 0:
+        while time.process_time() < 0.5: pass
+        os._exit(0)
+    try: os.wait()
+    except ChildProcessError: pass"""
+    assert (await Sandbox(cpu_seconds=1, timeout=120).python(code)).limit == "cpu"
+
+
 async def test_what_was_printed_before_the_limit_is_kept() -> None:
     result = await Sandbox(timeout=1).shell("echo before; sleep 60")
     assert (result.limit, result.output, result.exit_code) == ("timeout", "before\n", None)
     assert result.cpu_ms is None, "what nobody measured is not told as nothing"
     assert ((await Sandbox().python("sum(range(10**6))")).cpu_ms or 0) > 0
+
+
+async def test_output_and_error_together_are_no_more_than_the_limit() -> None:
+    script = "printf %90s x; sleep 0.2; printf %90s y >&2; sleep 60"
+    result = await Sandbox(output_limit=100).shell(script)
+    assert (result.limit, len(result.output) + len(result.stderr)) == ("output", 100)
+
+
+async def test_a_flood_of_bytes_that_are_no_text_is_no_more_than_the_limit_either() -> None:
+    result = await Sandbox(output_limit=1000).shell("while :; do printf '\\377\\342\\202\\0'; printf '\\377' >&2; done")
+    assert result.limit == "output"
+    assert len((result.output + result.stderr).encode()) <= 1000
+
+
+async def test_a_limit_that_nobody_set_cannot_be_claimed() -> None:
+    result = await Sandbox().shell("kill -XCPU $$")
+    assert (result.limit, result.error) == (None, "it was ended by SIGXCPU")
 
 
 async def test_signals_cannot_be_used_to_outlive_the_timeout() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from podium.tools.sandbox.values import DEEPEST, UnreadableValue, read, shallow
@@ -21,11 +21,13 @@ JSON = st.recursive(
 )
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)  # a loaded machine is slow
 @given(JSON)
 def test_a_value_is_read_as_it_was_written(value: object) -> None:
     assert read(json.dumps(value).encode()) == value
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_give_a_value_or_the_one_error(raw: bytes) -> None:
     try:
@@ -35,6 +37,7 @@ def test_any_bytes_give_a_value_or_the_one_error(raw: bytes) -> None:
     assert shallow(value)
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.integers(0, DEEPEST * 2), st.sampled_from(["[]", "{}"]))
 def test_depth_is_bounded(depth: int, kind: str) -> None:
     opened = "[" if kind == "[]" else '{"a":'

@@ -87,3 +87,18 @@ def test_a_division_by_zero_is_called_so(expression: str) -> None:
 async def test_as_a_tool_it_answers_a_call() -> None:
     execution = await ToolExecutor([calculator]).execute("calculator", {"expression": "6 * 7"})
     assert (execution.success, execution.output) == (True, "42")
+
+
+@pytest.mark.parametrize(
+    ("expression", "said"),
+    [
+        ("lcm(2**50000, 3**31000, 5**21000)", "lcm takes numbers of 100000 bits together"),
+        ("1e6000**2", "no value"),
+        ("0**-1", "no number is its result"),
+        ("pi**pi**pi**pi", "it is too large"),
+    ],
+)
+def test_what_is_too_much_or_no_number_is_said_in_words(expression: str, said: str) -> None:
+    with pytest.raises(ToolError, match=said) as refused:
+        evaluate(expression)
+    assert "<class" not in str(refused.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import sqlite3
 from pathlib import Path
@@ -87,6 +88,56 @@ async def test_a_statement_that_takes_too_long_is_stopped(database: Path) -> Non
         await ask(sqlite_tools(database, timeout=0.2), "sql_query", statement=endless)
 
 
+LARGE = "replace(hex(zeroblob(4000000)), '0', 'a')"
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        f"instr({LARGE}, substr({LARGE}, 1, 3000000) || 'b')",
+        f"length(replace({LARGE}, substr({LARGE}, 1, 3000000) || 'b', 'c')) = 8000000",
+        f"{LARGE} LIKE '%{'a' * 90}b'",
+        f"{LARGE} GLOB '{'*[a-z]' * 15}b'",
+        f"length(trim({LARGE}, 'bcda'))",
+    ],
+)
+async def test_one_text_is_looked_for_in_another_without_keeping_the_clock_waiting(database: Path, asked: str) -> None:
+    # SQLite's own functions take the product of both sizes, hours here, and cannot be interrupted.
+    assert (await ask(sqlite_tools(database), "sql_query", statement=f"SELECT {asked}"))["rows"] in ([[0]], [[1]])
+
+
+async def test_patterns_that_take_long_are_refused(database: Path) -> None:
+    with pytest.raises(ToolError, match="pattern too complex"):
+        await ask(sqlite_tools(database), "sql_query", statement=f"SELECT {LARGE} LIKE '%{'a' * 5000}b'")
+
+
+TEXTS = [
+    *(("abcab", "ab", "x"), ("", "", ""), ("a", "", "b"), ("äbä", "ä", "ö"), (None, "a", "b"), ("a", None, "b")),
+    *((b"ab", b"b", b"c"), (b"ab", "b", "c"), (123, 2, 9)),
+]
+
+
+@pytest.mark.parametrize("name", ["instr", "replace", "trim", "ltrim", "rtrim"])
+@pytest.mark.parametrize("values", TEXTS)
+async def test_those_functions_give_what_sqlite_s_own_give(database: Path, name: str, values: tuple[Any, ...]) -> None:
+    given = values if name == "replace" else values[:2]
+    statement = f"SELECT {name}({', '.join(map(_literal, given))})"
+    with sqlite3.connect(":memory:") as own:
+        expected = own.execute(statement).fetchone()[0]
+    assert (await ask(sqlite_tools(database), "sql_query", statement=statement))["rows"] == [[expected]]
+
+
+def _literal(value: Any) -> str:
+    if value is None:
+        return "NULL"
+    return f"x'{value.hex()}'" if isinstance(value, bytes) else repr(value)
+
+
+async def test_text_that_is_not_utf8_is_shown_with_replacements(database: Path) -> None:
+    rows = (await ask(sqlite_tools(database), "sql_query", statement="SELECT CAST(x'ff41' AS TEXT)"))["rows"]
+    assert rows == [["\ufffdA"]]
+
+
 async def test_many_and_large_rows_are_cut_and_said_to_be(database: Path) -> None:
     many = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 2000) SELECT i FROM n"
     found = await ask(sqlite_tools(database), "sql_query", statement=many)
@@ -140,6 +191,13 @@ def test_what_changed_in_the_folder_is_read_again(folder: Path) -> None:
     assert [each.file for each in documents.search("lantern")] == ["lamps.md"]
     assert not documents.search("gas")
     assert documents.refresh() == 0
+
+
+def test_a_file_whose_name_is_no_text_does_not_keep_the_others_from_being_found(folder: Path) -> None:
+    Path(os.fsdecode(os.fsencode(folder) + b"/\xff.md")).write_text("tent")
+    found = Documents(folder).search("tent")
+    assert found
+    assert all(each.file.isascii() for each in found)
 
 
 def test_an_index_in_a_file_is_used_again(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -11,8 +11,9 @@ import pytest
 
 from podium.core.errors import ConfigurationError, ToolError
 from podium.ports import ToolContext
-from podium.tools.builtin import fetch_tool
+from podium.tools.builtin import fetch_tool, http
 from podium.tools.builtin.http import Limits
+from podium.tools.builtin.page import readable
 
 Answer = Callable[[str, dict[str, str]], bytes]
 
@@ -189,3 +190,43 @@ async def test_one_host_may_be_a_text_and_none_is_an_error() -> None:
     for nothing in (False, []):
         with pytest.raises(ConfigurationError, match="allow= lists the hosts"):
             fetch_tool(nothing)
+
+
+@pytest.mark.parametrize(
+    "start", ["<!--", "<a ", "<", "</", "<!", "<![CDATA[", "<?", "<a b='", "<svg>", "<script>", "<p\n", "&#x"]
+)
+def test_a_page_that_closes_nothing_takes_no_longer_than_another(start: str) -> None:
+    # The standard library's parser begins again at each of these: minutes, on the loop that runs everything else.
+    assert readable(f"<p>before</p>{start * 500_000}").startswith("before")
+
+
+@pytest.mark.parametrize(
+    ("page", "text"),
+    [
+        ("a<!-- b --><b>c</b>", "ac"),
+        ("<script>if (a < b) '<p>'</SCRIPT >d<style>p{}</style>", "d"),
+        ("<svg><title>no</title></svg>yes <noscript>no", "yes"),
+        ('<a title="x > y" href="/there?a=1&amp;b=2">go</a>', "go (/there?a=1&b=2)"),
+        ("<a href=/plain>go</a> <a data-href=/no>stay</a>", "go (/plain) stay"),
+        ("1 < 2 &lt; 3 <!DOCTYPE html><?xml?></ >&#99999999999999999999;", "1 < 2 < 3 \ufffd"),
+        (f"&#{'9' * 5000};x", f"&#{'9' * 5000};x"),
+        ("<p>one<br>two<td>three", "one\ntwothree"),
+    ],
+)
+def test_a_page_is_read_as_a_browser_shows_it(page: str, text: str) -> None:
+    assert readable(page) == text
+
+
+@pytest.mark.parametrize("charset", ["idna", "undefined", "rot13", "no-such", "x" * 500])
+async def test_a_charset_that_is_none_is_read_as_utf8(charset: str) -> None:
+    async with server(lambda *_: page("grün".encode(), f"text/plain; charset={charset}")) as port:
+        assert (await fetch(fetch_tool([f"127.0.0.1:{port}"]), f"http://127.0.0.1:{port}/"))["text"] == "grün"
+
+
+async def test_a_public_address_of_this_machine_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def own(_host: str, _port: int) -> Sequence[str]:
+        return ["8.8.8.8"]
+
+    monkeypatch.setattr(http, "is_own", lambda address: str(address) == "8.8.8.8")
+    with pytest.raises(ToolError, match="of this machine"):
+        await fetch(fetch_tool(True, resolver=own), "http://example.com/")

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from podium.core.errors import ConfigurationError, NotDone, ToolError
 from podium.ports import ToolContext
 from podium.tools.builtin import file_tools
+from podium.tools.builtin.rooted import Root
 
 Call = Callable[..., Any]
 
@@ -133,6 +134,26 @@ async def test_version_control_is_not_written_and_hidden_files_are_not_listed(fo
         await call("write_file", path=".git/hooks/pre-commit", text="#!/bin/sh")
     assert ".env" not in str(await call("list_files"))
     assert ".env" in str(await caller(folder, hidden=True)("list_files"))
+
+
+@pytest.mark.parametrize("name", [".GIT", ".gi\u200ct", ".git\u200b", ".git ", ".git.", "\uff0egit", ".hg"])
+async def test_no_spelling_that_a_file_system_may_take_for_it_is_written_either(folder: Path, name: str) -> None:
+    with pytest.raises(ToolError, match="belongs to version control"):
+        await caller(folder)("write_file", path=f"sub/{name}/config", text="x")
+
+
+async def test_a_file_that_goes_away_does_not_end_a_search(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "a-first.md").write_text("tent")
+    read = Root.read
+
+    def vanishing(self: Root, path: str, most: int) -> bytes:
+        (folder / "a-first.md").unlink(missing_ok=True)
+        return read(self, path, most)
+
+    monkeypatch.setattr(Root, "read", vanishing)
+    (folder / "b-second.md").write_text("a tent")
+    found = await caller(folder)("find_in_files", text="a tent")
+    assert [each["path"] for each in found["lines"]] == ["b-second.md"]
 
 
 async def test_binary_and_large_files_are_refused_in_words(folder: Path) -> None:

@@ -109,6 +109,13 @@ async def test_the_configuration_of_the_repository_runs_nothing(repository: Path
     assert not canary.exists()
 
 
+async def test_the_configuration_of_the_repository_reads_no_other_file(repository: Path) -> None:
+    secret = repository.parent / "secret"
+    secret.write_text("hunter2\n")
+    git(repository, "config", "blame.ignoreRevsFile", str(secret))
+    assert [each["line"] for each in await ask(git_tools(repository), "git_blame", path="tents.py")] == [1, 2]
+
+
 def test_outside_of_a_repository_it_is_said_at_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="is not inside a git repository: name a folder that is"):
         git_tools(tmp_path)
@@ -153,6 +160,15 @@ async def test_issues_and_pull_requests_of_one_repository_are_read(gh: Path) -> 
     assert (await ask(tools, "github_diff", number=3))["diff"].startswith("diff --git")
     calls = (gh / "calls").read_text().splitlines()
     assert all(call.endswith("--repo acme/shop") for call in calls)
+
+
+@pytest.mark.parametrize("search", ["repo:evil/other", "x OR REPO:evil/other", "(org:evil)", "-user:me", 'a owner:"b"'])
+async def test_a_search_names_no_other_repository(gh: Path, search: str) -> None:
+    for name in ("github_issues", "github_pull_requests"):
+        with pytest.raises(ToolError, match="only this repository is searched"):
+            await ask(github_tools("acme/shop"), name, search=search)
+    assert not (gh / "calls").exists()
+    assert await ask(github_tools("acme/shop"), "github_issues", search="monorepo: label:bug")
 
 
 async def test_a_comment_carries_the_mark_by_which_a_lost_call_is_found(gh: Path) -> None:

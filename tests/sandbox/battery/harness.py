@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from . import probes, probes_kernel, probes_limits
+from . import probes, probes_kernel, probes_limits, probes_second
 from .delegated import delegated
 from .probes import Probe
 from .world import PROJECT, SECRET, World, plant
@@ -32,6 +32,7 @@ PROBES: list[Probe] = [
     *probes_kernel.MOUNTING, *probes_kernel.SURFACE, *probes_kernel.BECOMING, *probes_kernel.SIGNALS,
     *probes_kernel.SURVIVING,
     *probes_limits.NETWORK, *probes_limits.DESCRIPTORS, *probes_limits.RESULTS, *probes_limits.LIMITS,
+    *probes_second.COUNTED, *probes_second.HOLDING, *probes_second.OVERWRITING, *probes_second.LEFT_BEHIND,
 ]  # fmt: skip
 
 BOX_SECONDS = 12.0

@@ -43,6 +43,11 @@ _BINARY: Final[dict[type[ast.operator], Callable[[Any, Any], Any]]] = {
     ast.FloorDiv: lambda a, b: a // b,
     ast.Mod: lambda a, b: a % b,
 }
+_SIGNALS: Final[dict[type[Exception], str]] = {
+    decimal.InvalidOperation: "no number is its result, or none that 34 digits hold",
+    decimal.Overflow: "it is too large",
+    decimal.DivisionByZero: "division by zero",
+}
 _COMPARE: Final[dict[type[ast.cmpop], Callable[[Any, Any], bool]]] = {
     ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Lt: operator.lt,
     ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge,
@@ -67,7 +72,8 @@ def evaluate(expression: str) -> str:
         except (ZeroDivisionError, decimal.InvalidOperation):
             raise ToolError("it has no value: a division by zero, or of what is no number") from None
         except (ArithmeticError, ValueError, TypeError) as error:
-            raise ToolError(f"it has no value: {str(error) or type(error).__name__}") from None
+            said = _SIGNALS.get(type(error)) or str(error) or type(error).__name__
+            raise ToolError(f"it has no value: {said}") from None
 
 
 def _value(node: ast.expr) -> Any:
@@ -133,6 +139,9 @@ def _call(name: str, args: list[Any]) -> Any:
     if name in _ANY:
         return _ANY[name](*args)
     if name in _WHOLE:
+        # As many bits as all of them together at most, and slow when they are many.
+        if sum(each.bit_length() for each in args if isinstance(each, int)) > MOST_BITS:
+            raise ToolError(f"{name} takes numbers of {MOST_BITS} bits together")
         return _WHOLE[name](*args)
     if name in _REAL:
         return Decimal(repr(_REAL[name](*map(float, args))))

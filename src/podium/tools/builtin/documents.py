@@ -113,7 +113,7 @@ class Documents:
             for count, entry in enumerate(self._root.files()):
                 if count >= MOST_FILES:
                     break
-                if entry.size > MOST_BYTES or not self._fits(entry.path):
+                if entry.size > MOST_BYTES or not self._fits(entry.path) or not _is_text(entry.path):
                     continue
                 before = known.pop(entry.path, None)
                 if before is not None and before[1:] == (entry.size, entry.modified):
@@ -172,6 +172,15 @@ def document_tools(documents: Documents | str | os.PathLike[str]) -> list[Functi
         return [msgspec.to_builtins(each) for each in found.search(query, min(limit, 20))]
 
     return [search_documents]
+
+
+def _is_text(name: str) -> bool:
+    """Whether a file's name can be written, and so cited."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _passage(path: str, first: int, last: int, text: str, score: float) -> Passage:

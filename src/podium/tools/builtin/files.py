@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
+import unicodedata
 from typing import Any, Final
 
 from podium.core.errors import NotDone, ToolError
@@ -75,10 +76,7 @@ def _reading(root: Root, *, hidden: bool) -> list[FunctionTool[..., Any]]:
         for entry in root.files(folder, hidden=hidden):
             if entry.size > MOST_BYTES or not fnmatch.fnmatchcase(entry.path.rpartition("/")[2], pattern):
                 continue
-            data = root.read(entry.path, MOST_BYTES)
-            if b"\0" in data[:8000]:
-                continue
-            for number, line in enumerate(lines_of(data.decode("utf-8", "replace")), 1):
+            for number, line in enumerate(_lines_there(root, entry.path), 1):
                 if wanted in line.casefold():
                     if len(found) == limit:
                         return {"lines": found, "more": True}
@@ -155,6 +153,14 @@ def _writing(root: Root) -> list[FunctionTool[..., Any]]:
     return [write_file, edit_file, delete_file]
 
 
+def _lines_there(root: Root, path: str) -> list[str]:
+    """The lines of a text file; none when it is no text, went away meanwhile, or may not be read."""
+    try:
+        return lines_of(_text(root, path))
+    except ToolError:
+        return []
+
+
 def _text(root: Root, path: str) -> str:
     data = root.read(path, MOST_BYTES)
     if b"\0" in data[:8000]:
@@ -162,8 +168,14 @@ def _text(root: Root, path: str) -> str:
     return data.decode("utf-8", "replace")
 
 
+def _folded(name: str) -> str:
+    """A name as file systems may read it that ignore case, width, and characters that are not seen (HFS+, NTFS)."""
+    seen = "".join(each for each in unicodedata.normalize("NFKC", name) if unicodedata.category(each) != "Cf")
+    return seen.casefold().rstrip(". ")
+
+
 def _writable(path: str, text: str) -> bytes:
-    if not _PROTECTED.isdisjoint(part.lower() for part in path.split("/")):
+    if not _PROTECTED.isdisjoint(map(_folded, path.split("/"))):
         raise ToolError(f"{path} belongs to version control, whose files decide what programs do: it is not written")
     data = text.encode("utf-8", "replace")
     if len(data) > MOST_BYTES:

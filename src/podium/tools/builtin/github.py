@@ -32,6 +32,8 @@ _ISSUE: Final = f"{_LISTED},body,comments"
 _PULL: Final = (
     f"{_LISTED},body,comments,baseRefName,headRefName,isDraft,additions,deletions,changedFiles,reviewDecision"
 )
+_ELSEWHERE: Final = re.compile(r"(?<!\w)(?:repo|org|user|owner|enterprise)\s*:", re.IGNORECASE)
+"""Words of GitHub's search that name other repositories: it would give what either of two names has."""
 State = Literal["open", "closed", "all"]
 
 
@@ -135,6 +137,8 @@ def _listing(ask: _Asker, kind: str, many: str) -> FunctionTool[..., Any]:
             state: open, closed or all
             limit: how many at most
         """
+        if _ELSEWHERE.search(search):
+            raise ToolError("only this repository is searched: leave out repo:, org:, user: and owner:")
         words = ("--search", search) if search else ()
         return await ask.json(kind, "list", "--state", state, "--limit", _most(limit), "--json", _LISTED, *words)
 

@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from html.parser import HTMLParser
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -19,6 +18,9 @@ import msgspec
 from podium.core.errors import ConfigurationError, ToolError
 from podium.tools.function import FunctionTool, tool
 from podium.tools.sandbox.destinations import Address, Allowance, parse_address, parse_host, spelled
+from podium.tools.sandbox.network import is_own
+
+from .page import readable
 
 if TYPE_CHECKING:
     import httpx2
@@ -156,7 +158,7 @@ class _Fetcher:
             except OSError as error:
                 raise ToolError(f"{host} has no address: {error.strerror or error}") from None
             found = [each for each in map(parse_address, texts) if each is not None]
-        kept, refusal = self._allowance.choose(host, found, port)
+        kept, refusal = self._allowance.choose(host, found, port, own=[each for each in found if is_own(each)])
         if not kept:
             raise ToolError((refusal or f"{host} has no address").replace("network", "allow"))
         return kept[0]
@@ -174,7 +176,7 @@ class _Fetcher:
             raise ToolError(f"{url[:300]} is {kind}, not text ({len(data)} bytes)")
         text = _decoded(bytes(data), response.charset_encoding)
         if kind in ("text/html", "application/xhtml+xml"):
-            text = _readable(text)
+            text = await asyncio.to_thread(readable, text)  # a large page takes a while
         return Page(url, response.status_code, kind, text)
 
 
@@ -210,56 +212,5 @@ async def _resolve(host: str, port: int) -> Sequence[str]:
 def _decoded(data: bytes, charset: str | None) -> str:
     try:
         return data.decode(charset or "utf-8", "replace")
-    except LookupError:
+    except (LookupError, ValueError):  # a codec that is none for text, or refuses to replace
         return data.decode("utf-8", "replace")
-
-
-class _Text(HTMLParser):
-    """The readable text of a page: no scripts and styles, links with their targets, blocks on lines of their own."""
-
-    _HIDDEN: Final = frozenset({"script", "style", "noscript", "template", "svg", "head"})
-    _BLOCKS: Final = frozenset(
-        {"p", "div", "br", "li", "tr", "h1", "h2", "h3", "h4", "h5", "h6", "section", "article", "pre", "table"}
-    )
-
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.pieces: list[str] = []
-        self._hidden = 0
-        self._links: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag in self._HIDDEN:
-            self._hidden += 1
-        if tag in self._BLOCKS:
-            self.pieces.append("\n")
-        if tag == "a":
-            self._links.append(dict(attrs).get("href") or "")
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag in self._HIDDEN and self._hidden:
-            self._hidden -= 1
-        if tag in self._BLOCKS:
-            self.pieces.append("\n")
-        if tag == "a" and self._links:
-            target = self._links.pop()
-            if target and not target.startswith(("#", "javascript:")) and not self._hidden:
-                self.pieces.append(f" ({target[:500]})")
-
-    def handle_data(self, data: str) -> None:
-        if not self._hidden:
-            self.pieces.append(data)
-
-
-def _readable(page: str) -> str:
-    reader = _Text()
-    reader.feed(page)
-    reader.close()
-    return "\n".join(_lines("".join(reader.pieces)))
-
-
-def _lines(text: str) -> Iterator[str]:
-    for line in text.split("\n"):
-        words = " ".join(line.split())
-        if words:
-            yield words

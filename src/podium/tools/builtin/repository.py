@@ -33,6 +33,7 @@ _SAFE = (
     *("-c", f"core.hooksPath={os.devnull}"),
     *("-c", "diff.external="),
     *("-c", "log.showSignature=false"),
+    *("-c", "submodule.recurse=false"),
 )
 _HEX = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _OUTSIDE = "not inside a git repository: cd into one, or review a patch with --diff FILE or `-` for standard input"
@@ -182,7 +183,8 @@ class Repository:
 
     def blame(self, path: str, *, revision: str = "HEAD", start: int = 1, lines: int = 50) -> list[Blamed]:
         """Who last changed lines `start` to `start + lines - 1` of a file."""
-        where = ("--porcelain", "--no-textconv", f"-L{start},+{lines}")
+        # The file that blame.ignoreRevsFile names may be any, and a line of it would be told in an error.
+        where = ("--porcelain", "--no-textconv", "--no-ignore-revs-file", f"-L{start},+{lines}")
         found = text_of(self._git("blame", *where, "--no-progress", self._id(revision), "--", _inside(path)).data)
         told: dict[str, dict[str, str]] = {}
         blamed: list[Blamed] = []

@@ -20,11 +20,15 @@ from podium.core.errors import ConfigurationError, NotDone, ToolError
 from podium.ports import ToolContext
 from podium.tools.function import FunctionTool, tool
 
+from . import sqlite_text
+
 MOST_ROWS: Final = 500
 MOST_BYTES: Final = 200_000
 """Of all values that one call gives back."""
 LARGEST: Final = 10_000_000
 """Bytes of one value or statement inside SQLite."""
+LONGEST_PATTERN: Final = 100
+"""Bytes of a pattern of LIKE and GLOB, which take as many looks at each character."""
 STEPS: Final = 2000
 """Instructions of SQLite's machine between two looks at the clock."""
 
@@ -110,6 +114,9 @@ def _opened(file: Path, timeout: float, ctx: ToolContext | None, *, write: bool)
         database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LARGEST)
         database.setlimit(sqlite3.SQLITE_LIMIT_SQL_LENGTH, 100_000)
         database.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
+        database.setlimit(sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, LONGEST_PATTERN)
+        database.text_factory = _text
+        sqlite_text.define(database, LARGEST)
         if not write:
             database.execute("PRAGMA query_only = ON")
         database.set_authorizer(_authorizer(write=write))
@@ -162,6 +169,10 @@ def _rows(cursor: sqlite3.Cursor) -> dict[str, Any]:
             break
         rows.append(plain)
     return {"columns": [each[0] for each in cursor.description], "rows": rows, "more": more}
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "replace")
 
 
 def _plain(value: Any) -> Any:

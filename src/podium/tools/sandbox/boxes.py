@@ -30,9 +30,13 @@ class Box:
 
     def __init__(self, spec: Mapping[str, Any]) -> None:
         self.made = time.monotonic()
-        self.control, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        ends = _pipes(4)
+        try:
+            self.control, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        except OSError:
+            _close(ends)
+            raise
         self.control.setblocking(False)
-        ends = [os.pipe2(os.O_CLOEXEC) for _ in range(4)]
         self.stdin = ends[0][1]
         self.stdout, self.stderr, self.value = (read for read, _ in ends[1:])
         self.given = [ends[0][0], *(write for _, write in ends[1:])]
@@ -79,6 +83,23 @@ class Box:
         except OSError:
             return False
         return False
+
+
+def _pipes(count: int) -> list[tuple[int, int]]:
+    """All of them, or none: a process that has few descriptors left must not lose more at each attempt."""
+    made: list[tuple[int, int]] = []
+    try:
+        made.extend(os.pipe2(os.O_CLOEXEC) for _ in range(count))
+    except OSError:
+        _close(made)
+        raise
+    return made
+
+
+def _close(pipes: list[tuple[int, int]]) -> None:
+    for pipe in pipes:
+        for descriptor in pipe:
+            os.close(descriptor)
 
 
 class Template:

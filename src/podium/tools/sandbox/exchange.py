@@ -135,8 +135,10 @@ class _Exchange:
         held += data
         if descriptor != self.box.value:
             self.printed += len(data)
-        if max(self.printed, len(held)) > self.request.output_limit:
-            del held[self.request.output_limit :]
+        over = (self.printed if descriptor != self.box.value else len(held)) - self.request.output_limit
+        if over > 0:
+            del held[len(held) - over :]  # so that output and error together are no more
+            self.printed -= over if descriptor != self.box.value else 0
             self.loop.remove_reader(descriptor)
             self._stop("output")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -25,6 +25,8 @@ _ENVIRONMENT: Final = {
     "TMPDIR": "/tmp",  # noqa: S108 (inside the box)
     "USER": "box",
 }
+PRELOAD: Final = "PODIUM_PRELOAD"
+"""How the interpreter in a box is told what to import before its call comes."""
 _PROXIES: Final = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
 _FOLDER: Final = Path(__file__).parent
 _MOST_MEGABYTES: Final = 1 << 20
@@ -43,6 +45,14 @@ def _through_bwrap() -> dict[str, Any]:
         "mounts": [*python.mounts, (str(_FOLDER), str(_FOLDER))],
         "folder": str(_FOLDER),
     }
+
+
+def encodable(text: object) -> bool:
+    """Whether it is text that a program can be given: without NUL and unpaired surrogates, but for bytes in names."""
+    try:
+        return isinstance(text, str) and b"\0" not in text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return False
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,9 +74,9 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
             raise ConfigurationError(f"processes={self.processes!r}: give 1 to 32768")
         if self.cpu_seconds is not None and not 0 < self.cpu_seconds < 1e9:
             raise ConfigurationError(f"cpu_seconds={self.cpu_seconds!r}: give seconds above 0, or leave it out")
-        for name, value in self.env.items():
-            if not name or "=" in name or "\0" in name + value:
-                raise ConfigurationError(f"env: {name[:40]!r} is no name and text of an environment variable")
+        for name, value in cast("Mapping[object, object]", self.env).items():
+            if not name or "=" in str(name) or name == PRELOAD or not encodable(name) or not encodable(value):
+                raise ConfigurationError(f"env: {str(name)[:40]!r} is no name and text of an environment variable")
 
     def spec(
         self,

@@ -25,12 +25,13 @@ from .destinations import Allowance
 from .exchange import Outcome, Request, exchange
 from .ladder import LADDER, RUNGS
 from .pool import POOL
-from .profile import PORT, SOCKET, Profile
+from .profile import PORT, PRELOAD, SOCKET, Profile, encodable
 from .result import Limit, Missing, Rung, SandboxResult, SandboxUnavailable
 
 T = TypeVar("T")
 _MOST_ARGUMENTS: Final = 1 << 20
 _MOST_REQUEST: Final = 64 << 20
+_MOST_COLLECTED: Final = 256 << 20
 _PAYLOAD: Final = Path(__file__).parent / "inside" / "payload.py"
 
 
@@ -58,7 +59,7 @@ class Sandbox:
             resources less so). "B".
         warm: boxes of a kind kept ready after its first use, each about 12 MB of memory. 1.
         most_files: plain files of the work dir that come back with a result. 100.
-        most_bytes: bytes of those. 16 MiB.
+        most_bytes: bytes of those, at most 256 MiB. 16 MiB.
 
     Raises ConfigurationError for bad values; SandboxUnavailable from a run when this machine cannot isolate enough.
     """
@@ -83,10 +84,10 @@ class Sandbox:
         most_files: int = 100,
         most_bytes: int = 16 << 20,
     ) -> None:
+        _numbers(float, timeout=timeout, cpu_seconds=0 if cpu_seconds is None else cpu_seconds)
         _numbers(
-            timeout=timeout, memory_mb=memory_mb, cpu_seconds=0 if cpu_seconds is None else cpu_seconds,
-            processes=processes, disk_mb=disk_mb, output_limit=output_limit, warm=warm, most_files=most_files,
-            most_bytes=most_bytes,
+            int, memory_mb=memory_mb, processes=processes, disk_mb=disk_mb, output_limit=output_limit, warm=warm,
+            most_files=most_files, most_bytes=most_bytes,
         )  # fmt: skip
         if not 0 < timeout < float("inf"):
             raise ConfigurationError(f"timeout={timeout!r}: give seconds above 0")
@@ -94,6 +95,8 @@ class Sandbox:
             raise ConfigurationError(f"floor={floor!r}: say one of {', '.join(RUNGS)}")
         if output_limit < 1 or warm < 0 or most_files < 0 or most_bytes < 0:
             raise ConfigurationError("output_limit= is above 0; warm=, most_files= and most_bytes= are 0 or more")
+        if most_bytes > _MOST_COLLECTED:
+            raise ConfigurationError(f"most_bytes={most_bytes}: give at most {_MOST_COLLECTED}; take more out in parts")
         self.timeout, self.output_limit, self.warm = timeout, output_limit, warm
         self.floor: Rung = floor
         self.network = (
@@ -135,9 +138,12 @@ class Sandbox:
             or not all(isinstance(each, str) for each in cast("Sequence[object]", argv))
         ):
             raise ConfigurationError('argv is the program and its arguments, as in ["ls", "-l"]; or use shell(script)')
-        if any("\0" in each for each in argv) or sum(map(len, argv)) > _MOST_ARGUMENTS:
-            raise ConfigurationError("arguments hold no NUL and at most 1 MiB together: give large data by stdin=")
-        given = b"" if stdin is None else stdin.encode() if isinstance(stdin, str) else stdin
+        if not all(map(encodable, argv)) or sum(map(len, argv)) > _MOST_ARGUMENTS:
+            raise ConfigurationError(
+                "arguments are text without NUL and unpaired surrogates, at most 1 MiB together: give other data by "
+                "stdin="
+            )
+        given = _bytes("stdin", b"" if stdin is None else stdin)
         outcome, rung = await self._exchange(sources.interpreter(), None, tuple(argv), given, files)
         return self._result(outcome, rung, program=argv[0])
 
@@ -181,8 +187,10 @@ class Sandbox:
         """
         module, colon, path = function.partition(":")
         words = [*module.split("."), *path.split(".")]
-        if not colon or not all(word.isidentifier() for word in words):
-            raise ConfigurationError(f'{function[:80]!r} is no function: write "package.module:function"')
+        if not colon or module == "__main__" or not all(word.isidentifier() for word in words):
+            raise ConfigurationError(
+                f'{function[:80]!r} is no function of a module that can be imported: write "package.module:function"'
+            )
         given = dict(args) if isinstance(args, Mapping) else list(args or ())
         request = {"call": function, "args": given or {}}
         outcome, rung = await self._ask(sources.importing(module), request, "args", (module,), files)
@@ -260,7 +268,7 @@ class Sandbox:
         own = _checked_files({**self.files, **(files or {})}, self.profile.disk_mb << 20) if files else self.files
         request = Request(argv=argv, stdin=stdin, files=own, timeout=self.timeout, output_limit=self.output_limit)
         program = None if preload is None else _interpreter(python)
-        env = {"PODIUM_PRELOAD": json.dumps(preload)} if preload else None
+        env = {PRELOAD: json.dumps(preload)} if preload else None
         async with self._proxied() as (proxy, relay):
             spec = self.profile.spec(rung, argv=program, mounts=python.mounts, proxy=proxy, relay=relay, env=env)
             try:
@@ -281,7 +289,12 @@ class Sandbox:
         from .network import RELAY, Proxy
 
         proxy = Proxy(self.network)
-        path = await proxy.start()
+        try:
+            path = await proxy.start()
+        except OSError as error:
+            raise ConfigurationError(
+                f"the sandbox's proxy cannot listen ({error}): set TMPDIR to a writable folder"
+            ) from error
         program = sources.interpreter().program
         try:
             yield path, [program, "-I", "-S", "-c", RELAY, str(PORT), SOCKET]
@@ -293,7 +306,8 @@ class Sandbox:
             failed = outcome.failed
             raise ConfigurationError(f"the sandbox could not be made: {failed['step']}: {failed['text']}")
         end = outcome.end or {}
-        output, stderr = (raw.decode("utf-8", "replace") for raw in (outcome.stdout, outcome.stderr))
+        flooded = outcome.limit == "output"
+        output, stderr = (_text(raw, cut=flooded) for raw in (outcome.stdout, outcome.stderr))
         limit, code = self._judged(outcome)
         error = self._explained(limit, code, end, stderr, program)
         value = None
@@ -328,7 +342,7 @@ class Sandbox:
             return limit, None
         code = os.waitstatus_to_exitcode(end["status"])
         bound = self.profile.cpu_seconds
-        if code == -signal.SIGXCPU or (code == -signal.SIGKILL and bound is not None and end["cpu"] >= bound):
+        if bound is not None and end["cpu"] >= bound and code in (-signal.SIGXCPU, -signal.SIGKILL):
             return "cpu", code
         if code == -signal.SIGXFSZ or (code != 0 and end["full"]):
             return "disk", code
@@ -380,16 +394,34 @@ def _signal(number: int) -> str:
         return f"signal {number}"
 
 
+def _text(raw: bytes, *, cut: bool) -> str:
+    """Output as text. Replacements are larger than what they replace: `cut` keeps a flood of them within the bound."""
+    text = raw.decode("utf-8", "replace")
+    return text.encode()[: len(raw)].decode("utf-8", "ignore") if cut else text
+
+
 def _last_line(text: str) -> str:
     """The last line of an error, where Python and most programs say what is wrong, without control characters."""
     line = text.rstrip().rpartition("\n")[2][:300]
     return "".join(char if char.isprintable() else "?" for char in line)
 
 
-def _numbers(**given: object) -> None:
+def _numbers(kind: type[int] | type[float], **given: object) -> None:
     for name, value in given.items():
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ConfigurationError(f"{name}={value!r}: give a number")
+        if isinstance(value, bool) or not isinstance(value, int | kind):
+            raise ConfigurationError(f"{name}={value!r}: give a {'whole ' if kind is int else ''}number")
+
+
+def _bytes(name: str, content: object) -> bytes:
+    """Content as bytes; text as UTF-8. Raises ConfigurationError for what is neither."""
+    if isinstance(content, str):
+        try:
+            return content.encode()
+        except UnicodeEncodeError:
+            raise ConfigurationError(f"{name}: it holds an unpaired surrogate: give bytes") from None
+    if isinstance(content, bytes | bytearray | memoryview):
+        return bytes(cast("bytes", content))
+    raise ConfigurationError(f"{name}: give text or bytes, not {type(content).__name__}")
 
 
 def _checked_files(files: Mapping[str, bytes | str], room: int) -> dict[str, bytes]:
@@ -397,9 +429,9 @@ def _checked_files(files: Mapping[str, bytes | str], room: int) -> dict[str, byt
     found: dict[str, bytes] = {}
     for name, content in files.items():
         parts = name.split("/")
-        if not name or "\0" in name or len(name) > 1000 or any(part in ("", ".", "..") for part in parts):
+        if not encodable(name) or len(name) > 1000 or any(part in ("", ".", "..") for part in parts):
             raise ConfigurationError(f"files: {name[:80]!r} is no name in the work dir: write it as in 'data/in.csv'")
-        found[name] = content.encode() if isinstance(content, str) else bytes(content)
+        found[name] = _bytes(f"files: {name[:80]!r}", content)
     if sum(map(len, found.values())) > room:
         raise ConfigurationError(f"files: they hold more than the sandbox's disk of {room >> 20} MB: raise disk_mb=")
     return found

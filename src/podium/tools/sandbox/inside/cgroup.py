@@ -53,8 +53,12 @@ def _candidates() -> list[Bases]:
             usable = (each for each in folders if _holds(f"{each}/cgroup.subtree_control", {"memory", "pids"}))
             found += [Bases(2, {"": folder}) for folder in usable]
     if "memory" in own and "pids" in own:
-        folders = {name: (f"{ROOT}/{name}{own[name]}").rstrip("/") for name in ("memory", "pids")}
+        folders = {
+            name: (f"{ROOT}/{name}{own[name]}").rstrip("/") for name in ("memory", "pids", "cpuacct") if name in own
+        }
         found.append(Bases(1, folders))
+        if "cpuacct" in folders:  # counts CPU time; where it is not ours to use, processes are asked for theirs
+            found.append(Bases(1, {name: folders[name] for name in ("memory", "pids")}))
     return found
 
 
@@ -72,6 +76,7 @@ class Group:
     def __init__(self, bases: Bases, name: str, *, memory: int, processes: int) -> None:
         self.join: list[int] = []
         self.events: dict[str, int] = {}
+        self._cpu: int | None = None
         self._version = bases.version
         try:
             for controller, base in bases.folders.items():
@@ -84,6 +89,10 @@ class Group:
             raise
 
     def _limit(self, folder: str, controller: str, memory: int, processes: int) -> None:
+        if controller in ("", "cpuacct"):
+            name = "cpuacct.usage" if controller else "cpu.stat"
+            with contextlib.suppress(FileNotFoundError):
+                self._cpu = os.open(f"{folder}/{name}", os.O_RDONLY | os.O_CLOEXEC)
         if controller in ("", "pids"):
             _write(f"{folder}/pids.max", str(processes))
             self._watch("processes", f"{folder}/pids.events")
@@ -113,6 +122,15 @@ class Group:
         lines = os.pread(event, 4096, 0).decode("ascii", "replace").splitlines()
         return any(line.split()[0] in words and int(line.split()[1]) > 0 for line in lines if " " in line)
 
+    def spent(self) -> float | None:
+        """CPU seconds of all that ran in it; None where that is not counted."""
+        if self._cpu is None:
+            return None
+        words = os.pread(self._cpu, 4096, 0).split()
+        if self._version == 1:
+            return int(words[0]) / 1e9
+        return int(words[words.index(b"usage_usec") + 1]) / 1e6 if b"usage_usec" in words else None
+
     def enter(self) -> None:
         """Put the calling process into the group."""
         for descriptor in self.join:
@@ -120,9 +138,9 @@ class Group:
 
     def close(self) -> None:
         """Close the descriptors; the folders stay."""
-        for descriptor in [*self.join, *self.events.values()]:
+        for descriptor in [*self.join, *self.events.values(), *([] if self._cpu is None else [self._cpu])]:
             os.close(descriptor)
-        self.join, self.events = [], {}
+        self.join, self.events, self._cpu = [], {}, None
 
 
 def _write(path: str, text: str) -> None:

@@ -52,8 +52,8 @@ def run_payload(
         _become(user)
         _restrict(spec)
         told, named = _descriptors(pipes, own)
-        for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_DFL)  # Python ignores some, and exec would keep that
+        for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+            signal.signal(number, signal.SIG_DFL)  # the host, the template and Python ignore some; exec would keep that
         network = spec["network"]
         families = (seccomp.AF_UNIX, seccomp.AF_INET, seccomp.AF_INET6) if network else (seccomp.AF_UNIX,)
         seccomp.install(seccomp.program(memfd=group is not None, families=families))

@@ -18,17 +18,12 @@ import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, Final
 
-from . import confine, files, kernel, root, wire
+from . import confine, files, kernel, root, usage, wire
 from .cgroup import Group
 
 _TICK: Final = 50
 """Milliseconds between looks at a running payload."""
-_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
-_TICKS: Final = os.sysconf("SC_CLK_TCK")
 _MEGABYTE: Final = 1 << 20
-_BUFFERS: Final = 2 * 212_992
-"""Bytes a socket may keep for its reader: Linux's largest buffer, which is counted twice over (socket(7))."""
-_SOCKETS: Final = ("unix", "tcp", "tcp6", "udp", "udp6")
 
 
 class Failed(Exception):
@@ -67,6 +62,7 @@ class Box:
         self.namespaced = spec["rung"] != "D"
         self.limit: str | None = None
         self.full = self.crowded = False
+        self.seen = usage.Seen()
         self.payload = 0
         self.status: int | None = None
 
@@ -240,21 +236,20 @@ class Box:
             self.limit = "cpu"
         if self.group is not None:
             return
-        bound = self.spec["memory_mb"] * _MEGABYTE
-        # Shared pages count in each process that has them: only when that sum is too much is the exact one taken.
-        unseen = _sockets() * _BUFFERS
-        if sum(map(_resident, pids)) + unseen > bound and sum(map(_proportional, pids)) + unseen > bound:
+        if usage.exceeds(pids, self.spec["memory_mb"] * _MEGABYTE):
             self.limit = "memory"
-        if any(map(_maps_zero, pids)):
-            self.limit = "memory"
-        if sum(map(_threads, pids)) >= self.spec["processes"]:
+        if sum(map(usage.threads, pids)) >= self.spec["processes"]:
             self.crowded = True
 
     def _spent(self, pids: Sequence[int] | None = None) -> float:
         """CPU seconds of the box: of those that ended and of those that run."""
+        if self.group is not None and (counted := self.group.spent()) is not None:
+            return counted
+        found = self._pids() if pids is None else pids
         own = resource.getrusage(resource.RUSAGE_CHILDREN)
-        running = sum(map(_cpu, self._pids() if pids is None else pids))
-        return own.ru_utime + own.ru_stime + running
+        told = own.ru_utime + own.ru_stime + sum(map(usage.cpu, found))
+        # Nobody is told of those whose parent ignores their end, but while they lived they were seen.
+        return max(told, self.seen.total(found))
 
     def _pids(self) -> list[int]:
         if self.namespaced:
@@ -274,49 +269,6 @@ class Box:
                 with contextlib.suppress(OSError):
                     total += os.lstat(os.path.join(folder, name)).st_blocks * 512
         return total
-
-
-def _from(path: str, read: Callable[[bytes], float]) -> float:
-    try:
-        with open(path, "rb") as file:
-            return read(file.read())
-    except (OSError, ValueError, IndexError):
-        return 0  # it ended meanwhile
-
-
-def _resident(pid: int) -> float:
-    return _from(f"/proc/{pid}/statm", lambda raw: int(raw.split()[1]) * _PAGE)
-
-
-def _proportional(pid: int) -> float:
-    """Its share of memory. One that hides its share is counted with all it has."""
-
-    def share(raw: bytes) -> float:
-        return int(raw.partition(b"\nPss:")[2].split()[0]) * 1024
-
-    return _from(f"/proc/{pid}/smaps_rollup", share) or _resident(pid)
-
-
-def _sockets() -> int:
-    """Sockets of this network namespace, those that no process holds any more but that are on their way among them."""
-    return int(sum(_from(f"/proc/net/{kind}", lambda raw: max(0, raw.count(b"\n") - 1)) for kind in _SOCKETS))
-
-
-def _maps_zero(pid: int) -> float:
-    """Whether it shares memory through /dev/zero, whose pages are no process's: there is no honest use for that."""
-
-    def shared(raw: bytes) -> float:
-        return any(b"/dev/zero" in line and line.split(b" ", 2)[1][3:4] == b"s" for line in raw.splitlines())
-
-    return _from(f"/proc/{pid}/maps", shared)
-
-
-def _threads(pid: int) -> float:
-    return _from(f"/proc/{pid}/stat", lambda raw: int(raw.rpartition(b")")[2].split()[17]))
-
-
-def _cpu(pid: int) -> float:
-    return _from(f"/proc/{pid}/stat", lambda raw: sum(map(int, raw.rpartition(b")")[2].split()[11:15])) / _TICKS)
 
 
 def run(control: socket.socket, spec: Mapping[str, Any], make: Callable[[], Box]) -> None:

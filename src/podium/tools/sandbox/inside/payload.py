@@ -34,7 +34,8 @@ def _main():
     sys.stdin = open(0, encoding="utf-8")
     try:
         value = _call(request) if "call" in request else _run(request)
-        raw = json.dumps(value, allow_nan=False, default=_plain).encode("utf-8", "backslashreplace")
+        # Unpaired surrogates are no UTF-8: a file's name may have them.
+        raw = json.dumps(value, allow_nan=False, default=_plain, ensure_ascii=False).encode("utf-8", "replace")
     except SystemExit:
         raise
     except BaseException as error:

@@ -19,7 +19,7 @@ import time
 from types import FrameType
 from typing import Any, Final
 
-from . import cgroup, launch
+from . import cgroup, init, launch
 from .cgroup import Bases
 
 _FIRST_USER: Final = 0x70000000
@@ -115,19 +115,34 @@ class _Template:
         message, descriptors, _, _ = socket.recv_fds(self.host, 1, 1)
         if not message:
             return False
+        if not descriptors:
+            return True  # it found no place among ours, and is closed: the host reads that its box ended
+        try:
+            self._fork(descriptors[0])
+        except OSError as error:  # the user's last process, say: the boxes there are go on
+            with socket.socket(fileno=os.dup(descriptors[0])) as control:
+                init.tell(control, init.Failed("fork", error))
+        finally:
+            os.close(descriptors[0])
+        return True
+
+    def _fork(self, descriptor: int) -> None:
         self.made += 1
         name = f"{os.getpid()}-{self.made}"
         user, lock = self.users.take() if self.users is not None else (None, None)
         own = os.getpid()
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError:
+            if lock is not None:
+                lock.close()
+            raise
         if pid == 0:
             with launch.ended():
                 self._become_launcher()
-                control = socket.socket(fileno=_only(descriptors[0]))
+                control = socket.socket(fileno=_only(descriptor))
                 launch.launch(control, parent=own, name=name, bases=self.bases, user=user)
-        os.close(descriptors[0])
         self.boxes[pid] = (name, lock)
-        return True
 
     def _become_launcher(self) -> None:
         signal.set_wakeup_fd(-1)
@@ -179,6 +194,7 @@ def main() -> Any:
     for descriptor in (0, 1, 2):
         os.dup2(null, descriptor)
     os.set_inheritable(host.fileno(), False)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])  # what the host's thread blocked came along, SIGCHLD perhaps
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # it ends with the host, not before: Ctrl-C reaches the whole group
     os.chdir("/")
