@@ -373,6 +373,20 @@ async def test_a_write_that_keeps_saying_not_done_fails_without_doubt(machine: M
     assert len(bank.calls) == 2
 
 
+@pytest.mark.parametrize("effect", ["read", "idempotent", "write"])
+async def test_what_was_not_done_and_would_not_be_is_not_tried_again(effect: Any, machine: Machine) -> None:
+    bank = Bank()
+
+    async def closed(*_: Any) -> str:
+        raise NotDone("the account is closed", retry=False)
+
+    bank.behave = closed
+    async with machine.app() as app:
+        result = await app.run(once(bank.tool(effect, retries=2)))
+    assert (result.status, len(bank.calls)) == ("failed", 1)
+    assert records_of(result, Retried) == []
+
+
 async def test_what_a_read_says_itself_is_certain_and_not_asked_again(machine: Machine) -> None:
     bank = Bank()
 

@@ -94,7 +94,6 @@ async def test_as_a_tool_it_answers_a_call() -> None:
     [
         ("lcm(2**50000, 3**31000, 5**21000)", "lcm takes numbers of 100000 bits together"),
         ("1e6000**2", "no value"),
-        ("0**-1", "no number is its result"),
         ("pi**pi**pi**pi", "it is too large"),
     ],
 )

@@ -152,10 +152,20 @@ async def test_writing_is_a_tool_of_its_own_all_or_nothing(database: Path) -> No
     done = await ask(tools, "sql_execute", statement="UPDATE tents SET cents = cents + ?", parameters=[1])
     assert done == {"changed": 2}
     for statement in ("ATTACH DATABASE 'x.db' AS x", "PRAGMA journal_mode = OFF", "INSERT INTO none VALUES (1)"):
-        with pytest.raises(NotDone):
+        with pytest.raises(NotDone) as failed:
             await ask(tools, "sql_execute", statement=statement)
+        assert not failed.value.worth_retrying
     found = await ask(tools, "sql_query", statement="SELECT cents FROM tents ORDER BY cents")
     assert found["rows"] == [[9901], [39901]]
+
+
+async def test_a_database_that_another_program_writes_to_may_be_asked_again(database: Path) -> None:
+    tools = sqlite_tools(database, write=True, timeout=0.05)
+    with contextlib.closing(sqlite3.connect(database, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(NotDone, match="locked") as failed:
+            await ask(tools, "sql_execute", statement="UPDATE tents SET cents = 0")
+    assert failed.value.worth_retrying
 
 
 def test_a_database_that_is_not_there_is_not_made(tmp_path: Path) -> None:

@@ -89,6 +89,7 @@ def _failing(effect: Any, *failures: Exception, retries: int = 2) -> FunctionToo
         ("read", [ValueError("x")], 1, False),
         ("write", [ConnectionError("x")], 1, False),
         ("write", [NotDone("x")], 2, True),
+        ("write", [NotDone("x", retry=False)], 1, False),
     ],
 )
 async def test_only_transient_failures_of_repeatable_tools_are_retried(

@@ -162,7 +162,15 @@ class ToolUnavailable(ToolError):
 
 
 class NotDone(ToolError):
-    """Raised by a tool (or `reconcile`) to say: the effect certainly did not happen. Safe to retry."""
+    """Raised by a tool (or `reconcile`) to say: the effect certainly did not happen. Safe to retry.
+
+    `NotDone(why, retry=False)` says that another attempt would end the same: the call fails at once.
+    """
+
+    @property
+    def worth_retrying(self) -> bool:
+        """Whether another attempt may help."""
+        return self.data.get("retry") is not False
 
 
 class ModelError(StepFailed):

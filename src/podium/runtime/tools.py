@@ -182,7 +182,7 @@ class ToolPerformer:
 
     async def _again(self, run: Run, step: Step, tool: Tool, began: Began, error: StepFailed) -> bool:
         """Whether a failed attempt is followed by another, after the pause that journaling it announces."""
-        known = isinstance(error, NotDone) or tool.effect != "write"
+        known = error.worth_retrying if isinstance(error, NotDone) else tool.effect != "write"
         if not known or isinstance(error, ToolValidationError) or began.attempt > tool.retries:
             return False
         delay = min(30.0, 0.2 * 2 ** (began.attempt - 1)) * (0.5 + 0.5 * run.services.random())

@@ -317,7 +317,7 @@ async def _attempt(tool: Tool, args: dict[str, Any], ctx: ToolContext) -> Any:
 def _worth_retrying(tool: Tool, failure: Exception) -> bool:
     """Whether another attempt is safe and may help. A timeout is not repeated: it has used its time."""
     if isinstance(failure, NotDone):
-        return True
+        return failure.worth_retrying
     if tool.effect == "write":
         return False
     if isinstance(failure, StepFailed):

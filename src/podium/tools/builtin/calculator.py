@@ -43,11 +43,6 @@ _BINARY: Final[dict[type[ast.operator], Callable[[Any, Any], Any]]] = {
     ast.FloorDiv: lambda a, b: a // b,
     ast.Mod: lambda a, b: a % b,
 }
-_SIGNALS: Final[dict[type[Exception], str]] = {
-    decimal.InvalidOperation: "no number is its result, or none that 34 digits hold",
-    decimal.Overflow: "it is too large",
-    decimal.DivisionByZero: "division by zero",
-}
 _COMPARE: Final[dict[type[ast.cmpop], Callable[[Any, Any], bool]]] = {
     ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Lt: operator.lt,
     ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge,
@@ -71,9 +66,10 @@ def evaluate(expression: str) -> str:
             return _shown(_value(tree.body))
         except (ZeroDivisionError, decimal.InvalidOperation):
             raise ToolError("it has no value: a division by zero, or of what is no number") from None
+        except decimal.Overflow:
+            raise ToolError("it has no value: it is too large") from None
         except (ArithmeticError, ValueError, TypeError) as error:
-            said = _SIGNALS.get(type(error)) or str(error) or type(error).__name__
-            raise ToolError(f"it has no value: {said}") from None
+            raise ToolError(f"it has no value: {str(error) or type(error).__name__}") from None
 
 
 def _value(node: ast.expr) -> Any:

@@ -133,11 +133,11 @@ def _writing(root: Root) -> list[FunctionTool[..., Any]]:
         text = _text(root, path)
         count = text.count(old) if old else 0
         if count != 1:
-            raise NotDone(f"the text occurs {count} times in {path}: give one that occurs exactly once")
+            raise NotDone(f"the text occurs {count} times in {path}: give one that occurs exactly once", retry=False)
         try:
             root.write(path, _writable(path, text.replace(old, new)))
         except ToolError as error:
-            raise NotDone(str(error)) from None
+            raise NotDone(str(error), retry=False) from None
         return {"path": path, "replaced": 1}
 
     @tool(effect="idempotent", reach="destructive", tags="files", capabilities="files", output_label="trusted")

@@ -91,11 +91,11 @@ class _Asker:
             found = await asyncio.to_thread(gh, command, timeout=self._timeout, max_bytes=MOST_BYTES, stdin=stdin)
         except ConfigurationError as error:
             if str(error) == MISSING:
-                raise NotDone(MISSING) from None
+                raise NotDone(MISSING, retry=False) from None
             raise ToolError(str(error)) from None
         if found.code and not found.truncated:
             if logged_out(found):
-                raise NotDone(LOGIN)
+                raise NotDone(LOGIN, retry=False)
             raise (RuntimeError if sent else ToolError)(f"gh: {found.complaint}")
         return found.data
 
@@ -183,7 +183,7 @@ def _comment(ask: _Asker) -> FunctionTool[..., Any]:
             body: the comment, in Markdown
         """
         if not body.strip() or len(body) > 60_000:
-            raise NotDone("a comment has 1 to 60,000 characters")
+            raise NotDone("a comment has 1 to 60,000 characters", retry=False)
         text = f"{body}\n\n{_mark(ctx.idempotency_key)}"
         url = await ask("issue", "comment", _number(number), "--body-file", "-", stdin=text.encode(), sent=True)
         return {"url": url.decode("utf-8", "replace").strip()[:500]}

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
-from podium.core.errors import ConfigurationError, NotDone, ToolError
+from podium.core.errors import ConfigurationError, NotDone, ToolError, ToolUnavailable
 from podium.ports import ToolContext
 from podium.tools.function import FunctionTool, tool
 
@@ -94,7 +94,7 @@ def sqlite_tools(
                 changed = database.execute(statement, parameters or []).rowcount
                 database.commit()
         except ToolError as error:
-            raise NotDone(str(error)) from None  # nothing was committed
+            raise NotDone(str(error), retry=error.transient) from None  # nothing was committed
         return {"changed": max(changed, 0)}
 
     return [schema, query, execute]
@@ -127,6 +127,8 @@ def _opened(file: Path, timeout: float, ctx: ToolContext | None, *, write: bool)
     except sqlite3.Warning as error:
         raise ToolError(f"one statement at a time: {error}") from None
     except (sqlite3.Error, ValueError, OverflowError) as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            raise ToolUnavailable(f"SQLite: {error}") from None  # another program is writing
         if str(error) == "interrupted":
             raise ToolError(f"the statement took longer than {timeout:g} s: ask for less") from None
         if str(error) == "not authorized":

@@ -159,7 +159,7 @@ class Wire:
         public = Allowance((Pattern("*", None, (port,)), *self._allow.entries))
         kept, refusal = public.choose(host, addresses, port)
         if not kept:
-            raise NotDone((refusal or f"{host} has no address").replace("to network", "to allow="))
+            raise NotDone((refusal or f"{host} has no address").replace("to network", "to allow="), retry=False)
         return kept[0]
 
 
