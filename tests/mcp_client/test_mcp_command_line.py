@@ -110,6 +110,7 @@ def test_a_run_that_waits_for_approval_finds_the_tool_again_in_another_process(
     assert (folder / "orders.txt").read_text() == "2 wool None\n"
 
 
+@pytest.mark.slow  # several commands, a second or two each
 def test_a_run_that_waits_is_refused_a_definition_that_changed_meanwhile(folder: Path, podium: Callable[..., Done]):
     configure(folder, 'approval = "always"\n')
     assert podium("run", "team.toml", ORDER, "--run-id", "r", "--quiet").code == 3
@@ -147,6 +148,7 @@ def test_a_secret_reaches_the_server_and_nothing_that_is_written(folder: Path, p
     assert all(b"plain-words" not in file.read_bytes() for file in (folder / ".podium").iterdir() if file.is_file())
 
 
+@pytest.mark.slow  # several commands, a second or two each
 def test_tools_are_listed_with_their_server_for_a_team_and_without_one(folder: Path, podium: Callable[..., Done]):
     configure(folder, 'effects = { search = "read" }\nresources = true\n')
     rows = [line.split() for line in podium("tools", "list", "team.toml").out.splitlines()]
@@ -180,6 +182,7 @@ def test_without_a_server_a_target_is_asked_for(folder: Path, podium: Callable[.
     assert "no MCP server is configured" in done.err
 
 
+@pytest.mark.slow  # several commands, a second or two each
 def test_a_team_that_names_what_nothing_offers_is_told_so(folder: Path, podium: Callable[..., Done]):
     (folder / "team.toml").write_text(TEAM.replace("shop_order", "shop_ordre"))
     done = podium("run", "team.toml", ORDER, "--quiet")
@@ -191,6 +194,7 @@ def test_a_team_that_names_what_nothing_offers_is_told_so(folder: Path, podium: 
     )
 
 
+@pytest.mark.slow  # several commands, a second or two each
 def test_doctor_says_of_each_server_whether_it_answers_and_does_not_hang(folder: Path, podium: Callable[..., Done]):
     (folder / "mute.py").write_text("import time; time.sleep(600)")
     configure(
@@ -209,6 +213,7 @@ def test_doctor_says_of_each_server_whether_it_answers_and_does_not_hang(folder:
     assert checks["far"]["detail"] == "https://tools.example.org/mcp: not asked"
 
 
+@pytest.mark.slow  # several commands, a second or two each
 def test_a_policy_that_names_tools_of_servers_is_checked_against_them(folder: Path, podium: Callable[..., Done]):
     configure(folder, '[policy.agents.clerk]\ntools = ["shop_order", "shop_nothing"]\n')
     done = podium("policy", "check", "--target", "team.toml")
