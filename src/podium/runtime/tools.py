@@ -32,7 +32,7 @@ from . import approving, clearing, paying, tool_cache
 from .bounded import Blocked, Expired, at_once, bounded, rest
 from .clearing import Cleared
 from .holds import hold_for, said
-from .invoking import begun_with, changed, context_of, idempotency_key, in_thread, named
+from .invoking import begun_with, changed, context_of, idempotency_key, in_thread, named, not_given
 from .run import Run, as_step_error
 from .sealing import discreet, echoed, fetched, seal
 from .step import Step
@@ -198,12 +198,13 @@ class ToolPerformer:
 
     async def _after_crash(self, run: Run, step: Step, tool: Tool, began: Began) -> None:
         action: CallTool = step.action  # pyright: ignore[reportAssignmentType]
-        lost: ToolValidationError | None = None
+        # What happened can be settled with a tool that changed since, and without a secret that was forgotten; what is
+        # done now is done with neither.
+        lack = not_given(action, tool)
         try:
             args = await approving.begun_args(run, step, tool, await fetched(run, action.args))
         except ToolValidationError as error:
-            # A secret among them was forgotten: what happened can be settled, not repeated.
-            args, lost = action.args, error
+            args, lack = action.args, lack or error
         cleared = Cleared(args, began.rule)
         past = step.past
         why = "the process ended while it ran"
@@ -217,15 +218,14 @@ class ToolPerformer:
         else:
             _lost(run, step, began, why, None)
             again = True
-        if again and lost is not None:
-            step.finish(error=lost, attempt=began.attempt + 1)
-        elif again:
-            # Another process, and maybe another policy: what may not be done any more is not done again.
-            now = await clearing.clear(run, step, action, tool, args, approving.lifted(run, step))
-            if isinstance(now, StepFailed):
-                _refused(run, step, args, now, began.attempt)
-            else:
-                await self._attempts(run, step, tool, now, began.attempt + 1)
+        if not again:
+            return
+        # Another process, and maybe another policy: what may not be done any more is not done again.
+        now = lack or await clearing.clear(run, step, action, tool, args, approving.lifted(run, step))
+        if isinstance(now, StepFailed):
+            _refused(run, step, args, now, began.attempt)
+        else:
+            await self._attempts(run, step, tool, now, began.attempt + 1)
 
     async def _settle(self, run: Run, step: Step, tool: Tool, cleared: Cleared, began: Began, why: str) -> bool:
         """Find out what came of a write. True when it did not happen and is to be done now."""
