@@ -31,7 +31,7 @@ from podium.ports import Tool
 from . import approving, clearing, paying, tool_cache
 from .bounded import Blocked, Expired, at_once, bounded, rest
 from .clearing import Cleared
-from .holds import hold_for, said
+from .holds import hold_for, said, was_asked
 from .invoking import begun_with, changed, context_of, idempotency_key, in_thread, named, not_given
 from .run import Run, as_step_error
 from .sealing import discreet, echoed, fetched, seal
@@ -229,7 +229,7 @@ class ToolPerformer:
 
     async def _settle(self, run: Run, step: Step, tool: Tool, cleared: Cleared, began: Began, why: str) -> bool:
         """Find out what came of a write. True when it did not happen and is to be done now."""
-        if tool.reconcile is not None and (step.past is None or step.past.held is None):
+        if tool.reconcile is not None and not was_asked(run, step, _doubt(step, began)):
             try:
                 value = await bounded(
                     tool.settle(idempotency_key(run.id, step.key), cleared.args),
@@ -255,7 +255,7 @@ class ToolPerformer:
             step,
             why="in_doubt",
             prompt=f"Did {tool.name} happen? {why}; its outcome is unknown.",
-            binding=encode(("in_doubt", began.attempt, step.digest)),
+            binding=_doubt(step, began),
             choices=("happened", "not_happened", "abort"),
             detail={
                 "tool": tool.name,
@@ -278,6 +278,11 @@ class ToolPerformer:
             cost="0" if began.reserved is None else None,
         )
         return False
+
+
+def _doubt(step: Step, began: Began) -> bytes:
+    """What the question is bound to whether an attempt happened."""
+    return encode(("in_doubt", began.attempt, step.digest))
 
 
 def _cost(tool: Tool, error: StepFailed | None) -> str:
