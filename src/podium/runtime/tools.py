@@ -75,7 +75,7 @@ class ToolPerformer:
                 # It passed the gate and began. What was allowed then was these arguments, after any edit.
                 await self._after_crash(run, step, tool, past.began)
                 return
-            _lost(run, step, past.began, "the process ended while it ran, and the tool is not known any more", None)
+            _lost(run, step, past.began, "the process ended while it ran, and the tool is not known any more")
         cleared = clearing.at_once(run, step, action, tool)
         if cleared is None:
             cleared = await clearing.clear(run, step, action, tool, action.args, lack=lack)
@@ -216,7 +216,7 @@ class ToolPerformer:
         elif began.effect == "write":
             again = await self._settle(run, step, tool, cleared, began, why)
         else:
-            _lost(run, step, began, why, None)
+            _lost(run, step, began, why)
             again = True
         if not again:
             return
@@ -269,7 +269,8 @@ class ToolPerformer:
             await _finish(run, step, tool, began, answer.get("result"))
             return False
         if choice == "not_happened":
-            _lost(run, step, began, "it did not happen", "0")
+            now = run.services.clock.time()
+            step.retried(Retried(step.key, began.attempt, now, now, NotDone("it did not happen").failure))
             return True
         step.finish(
             error=Aborted(f"nobody could say whether {tool.name} happened, and the run was ended"),
@@ -290,20 +291,20 @@ def _cost(tool: Tool, error: StepFailed | None) -> str:
     return "0" if isinstance(error, NotDone) else tool.cost or "0"
 
 
-def _lost(run: Run, step: Step, began: Began, why: str, cost: str | None) -> None:
-    """End the reservation of an attempt that is followed by another. Without one there is nothing to say."""
+def _lost(run: Run, step: Step, began: Began, why: str) -> None:
+    """End the reservation of an attempt that nobody knows the end of. Without one there is nothing to say."""
     if began.reserved is not None:
         now = run.services.clock.time()
-        uncertain = began.reserved if cost is None else None
-        step.retried(Retried(began.key, began.attempt, now, now, ToolError(why).failure, cost, uncertain))
+        step.retried(Retried(began.key, began.attempt, now, now, ToolError(why).failure, None, began.reserved))
 
 
 # ---------------------------------------------------------------------------------------------------------- the call
 
 
 def _refused(run: Run, step: Step, args: dict[str, Any], why: StepFailed, attempt: int = 1) -> None:
-    """Journal that the gate, or whoever it asked, did not let the call pass."""
-    step.finish(error=discreet(run, args, why), rule=str(why.data.get("rule", "")), attempt=attempt)
+    """Journal that the gate, or whoever it asked, did not let the call pass: not again, if it was under way."""
+    rule = str(why.data.get("rule", ""))
+    step.finish(error=discreet(run, args, why), rule=rule, began=step.attempt, attempt=attempt)
 
 
 async def _paid(run: Run, step: Step, tool: Tool, began: Began) -> Began | None:
