@@ -19,7 +19,7 @@ from typing import Any, cast
 from . import team_file
 from .core.codec import content_digest
 from .core.errors import ConfigurationError
-from .ports import Member, Tool
+from .ports import Member, Tool, is_tool
 from .ports.selectors import nearest
 
 
@@ -60,9 +60,9 @@ def _value(reference: str, folder: Path, wanted: Callable[[Any], bool], what: st
 
 def _tools(reference: str, folder: Path, arguments: Mapping[str, Any] | None) -> Sequence[Tool]:
     """The tool or tools that a reference names, or, with arguments, that what it names makes of them."""
-    value = _value(reference, folder, _is_tool, "tools")
+    value = _value(reference, folder, is_tool, "tools")
     if arguments is not None:
-        if _is_tool(value) or not callable(value):
+        if is_tool(value) or not callable(value):
             raise ConfigurationError(f"{reference} makes no tools: write it as a text, without make")
         try:
             value = value(**arguments)
@@ -75,11 +75,11 @@ def _tools(reference: str, folder: Path, arguments: Mapping[str, Any] | None) ->
         if inspect.iscoroutine(value):
             value.close()
             raise ConfigurationError(f"{reference} is asynchronous: what makes tools here is a plain function")
-    if _is_tool(value):
+    if is_tool(value):
         return (cast("Tool", value),)
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
         several = tuple(cast("Sequence[Any]", value))
-        if several and all(_is_tool(each) for each in several):
+        if several and all(is_tool(each) for each in several):
             return cast("tuple[Tool, ...]", several)
     what = type(cast("object", value)).__name__
     if arguments is not None:
@@ -93,7 +93,7 @@ def _tools(reference: str, folder: Path, arguments: Mapping[str, Any] | None) ->
 def _grade(reference: str, folder: Path) -> Any:
     """The function, or the member, that says how sure an answer is."""
     value = _value(reference, folder, callable, "functions")
-    if not callable(value) or inspect.isclass(value) or _is_tool(value):
+    if not callable(value) or inspect.isclass(value) or is_tool(value):
         raise ConfigurationError(f"{reference} is no function of an answer, and no member that grades one")
     return value
 
@@ -101,7 +101,7 @@ def _grade(reference: str, folder: Path) -> Any:
 def _member(value: Any, target: str) -> Member:
     if _is_member(value):
         return cast("Member", value)
-    if _is_tool(value):
+    if is_tool(value):
         raise ConfigurationError(
             f"{target} is a tool: give it to an agent, Agent(..., tools=[{value.name}]), and name that"
         )
@@ -120,11 +120,7 @@ def _member(value: Any, target: str) -> Member:
 def _is_member(value: Any) -> bool:
     # A tool has a name and capabilities too.
     named = callable(value) and isinstance(getattr(value, "name", None), str) and hasattr(value, "capabilities")
-    return named and not _is_tool(value)
-
-
-def _is_tool(value: Any) -> bool:
-    return hasattr(value, "effect") and hasattr(value, "invoke") and not inspect.isclass(value)
+    return named and not is_tool(value)
 
 
 def _names_in(module: ModuleType, wanted: Callable[[Any], bool]) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from podium import Agent, Podium, ScriptedModel, ToolCall, member, tool
-from podium.core.errors import ConfigurationError, NotDone
+from podium.core.errors import ConfigurationError, NotDone, RunError
 from podium.core.messages import ToolResult
 from podium.tools.mcp import MCPTools
 
@@ -52,6 +52,11 @@ def started(log: Path) -> int:
 def called(log: Path) -> int:
     """How many calls the server of this log received."""
     return log.read_text().count('"tools/call"')
+
+
+def running(log: Path) -> bool:
+    """Whether there is a process of the server of this log, connected or not."""
+    return subprocess.run(["pgrep", "-f", str(log)], capture_output=True, check=False).returncode == 0
 
 
 def alive(pid: int) -> bool:
@@ -327,6 +332,32 @@ async def test_an_app_may_be_opened_again_and_its_servers_with_it(log: Path):
         async with app:
             assert (await app.run(agent, "Please")).output == "Done."
         assert started(log) == times
+
+
+async def test_no_server_is_reached_by_an_app_that_is_not_open_since_nobody_would_let_go_of_it(log: Path):
+    app = Podium(mcp=[raw(log)])
+    with pytest.raises(RunError, match="the app is not open"):
+        await app.mcp.connect()
+    async with app:
+        pass
+    with pytest.raises(RunError, match="the app is not open"):
+        await app.mcp.connect()
+    assert started(log) == 0
+
+
+async def test_an_app_that_is_closed_while_a_server_is_reached_leaves_no_process_and_the_run_can_be_resumed(log: Path):
+    agent, _ = echoing("raw_echo")
+    store = log.with_name("runs.db")
+    async with asyncio.timeout(60):
+        async with Podium(store, mcp=[raw(log, "--mute")]) as app:
+            await app.start(agent, "Please", run_id="r")
+            while True:
+                if running(log):
+                    break
+                await asyncio.sleep(0.05)
+        assert not running(log)
+        async with Podium(store, mcp=[raw(log)]) as app:
+            assert (await app.resume("r", agent)).output == "Done."
 
 
 async def test_without_the_extra_whoever_needs_a_server_is_told_what_to_install(

@@ -258,6 +258,36 @@ async def test_reconcile_gives_the_result_without_asking_anybody(any_machine: Ma
     assert len(bank.calls) == 1
 
 
+async def test_reconcile_is_asked_about_a_call_that_a_person_had_approved_too(any_machine: Machine) -> None:
+    bank = Bank()
+    act = bank.tool("write", approval="always", reconcile=lambda key: "found it")
+    bank.behave = hangs
+    async with any_machine.app() as app:
+        handle = await app.start(once(act))
+        await handle.settled()
+        await handle.approve()
+        await asyncio.wait_for(bank.entered.wait(), 5)
+    async with any_machine.app() as app:
+        result = await app.resume(handle.run_id, once(act))
+    assert (result.status, result.output, len(bank.calls)) == ("succeeded", "found it", 1)
+
+
+async def test_reconcile_is_not_asked_again_once_a_person_is(machine: Machine) -> None:
+    bank = Bank()
+    asked: list[str] = []
+
+    async def reconcile(key: str) -> str:
+        asked.append(key)
+        raise ConnectionError("the bank does not answer")
+
+    act = bank.tool("write", reconcile=reconcile)
+    run_id = await crash_inside(machine, bank, act)
+    for _ in range(2):
+        async with machine.app() as app:
+            assert [item.why for item in (await app.resume(run_id, once(act))).pending] == ["in_doubt"]
+    assert len(asked) == 1
+
+
 async def test_reconcile_that_says_not_done_does_it_now(any_machine: Machine) -> None:
     bank = Bank()
 

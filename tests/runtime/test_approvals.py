@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from podium import Agent, Approval, ConfigurationError, Podium, Principal, Review, ScriptedModel, ToolCall, member, tool
 from podium.core.actions import Kind
 from podium.core.codec import encode
-from podium.core.errors import RequestError
+from podium.core.errors import PermissionDenied, RequestError
 from podium.core.labels import TRUSTED, Label
 from podium.core.records import Held, Signalled
 from podium.policy import Chain, When, approvals
@@ -606,6 +606,48 @@ async def test_after_a_crash_a_write_that_did_not_happen_is_not_made_up_for_when
         await app.handle(handle.run_id).answer(value="not_happened")
         result = await app.handle(handle.run_id).result()
     assert (doubt.why, result.status, PAID) == ("in_doubt", "failed", [("A-1", 20)])
+
+
+async def test_a_call_that_did_not_happen_and_waits_to_be_made_is_no_doubt_when_its_run_is_cancelled(
+    any_machine: Machine,
+) -> None:
+    paying, _ = crashing("write")
+    async with any_machine.app() as app:
+        handle = await app.start(paying, 20)
+        await _until_paid(1)
+    async with any_machine.app(members=[paying], approvals=[Approval(tools="refund")]) as app:
+        await app.resume(handle.run_id, paying)
+        await app.handle(handle.run_id).answer(value="not_happened")
+        [item] = (await app.resume(handle.run_id, paying)).pending
+        assert item.why == "approval"
+        await app.handle(handle.run_id).cancel()
+        result = await app.handle(handle.run_id).result()
+        [called] = [entry async for entry in app.audit.show() if entry.event == "tool"]
+    assert (result.status, called.status, PAID) == ("cancelled", "error", [("A-1", 20)])
+
+
+async def test_a_call_that_was_cut_off_and_refused_is_counted_alike_however_often_its_run_is_resumed(
+    any_machine: Machine,
+) -> None:
+    paying, _ = crashing("idempotent")
+
+    @member(name="asks")
+    async def asks(ctx: Any, amount: float) -> str:
+        with pytest.raises(PermissionDenied):
+            await ctx.call(paying, amount)
+        return await ctx.ask("Go on?")
+
+    async with any_machine.app() as app:
+        handle = await app.start(asks, 20)
+        await _until_paid(1)
+    counted: list[int] = []
+    for answer in (None, "yes"):
+        async with any_machine.app(members=[asks], policy={"agents": {"pays": {"tools": []}}}) as app:
+            if answer is not None:
+                await app.handle(handle.run_id).answer(value=answer)
+            result = await app.resume(handle.run_id, asks)
+            counted.append((await app.tools.get_tool_stats())["refund"].executions)
+    assert (result.output, counted) == ("yes", [1, 1])
 
 
 async def test_after_a_crash_a_new_question_is_asked_and_an_old_one_is_not(any_machine: Machine) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
-from harness import Machine, records_of
+from harness import Machine, records_of, until
 
 from podium import Agent, ConfigurationError, ScriptedModel, ToolCall, member, tool
 from podium.core.records import Began, Ended, Held, Started
@@ -256,6 +257,48 @@ async def test_a_step_under_way_at_the_cut_is_not_done_twice(machine: Machine) -
         result = await fork.result()
     assert result.output == ["slow", "LATE"]
     assert DONE.count("slow") == 1
+
+
+@pytest.mark.parametrize(
+    ("effect", "asked"), [("idempotent", ["act-once:fork"]), ("write", ["in_doubt", "act-once:fork"])]
+)
+async def test_what_was_under_way_at_the_cut_is_held_in_the_fork_before_it_is_done_there(
+    machine: Machine, effect: Any, asked: list[str]
+) -> None:
+    broken = [True]
+
+    @tool(effect=effect)
+    async def act() -> str:
+        """Act, or hang."""
+        DONE.append("act")
+        if broken:
+            await asyncio.Event().wait()
+        return "acted"
+
+    @member
+    async def both(ctx: Any) -> Any:
+        async def late(ctx: Any) -> Any:
+            return await ctx.ask("Go on?")
+
+        return await ctx.gather(lambda c: c.tool(act), late)
+
+    async with machine.app() as app:
+        handle = await app.start(both)
+        await until(lambda: "act" in DONE, "the call")
+    broken.clear()
+    async with machine.app() as app:
+        fork = await app.fork(handle.run_id, at="both.1/branch.2/ask.1", member=both)
+        found: list[str] = []
+        for _ in asked:
+            [item] = [item for item in (await fork.settled()).pending if item.why != "ask"]
+            found.append(item.rule or item.why)
+            assert DONE.count("act") == 1
+            if item.why == "in_doubt":
+                await fork.answer(item.request, value="not_happened")
+            else:
+                await fork.approve(item.request)
+        await until(lambda: DONE.count("act") == 2, "the call of the fork")
+    assert found == asked
 
 
 async def test_the_session_of_a_fork_is_a_branch(any_machine: Machine) -> None:

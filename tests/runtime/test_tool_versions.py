@@ -119,6 +119,27 @@ async def test_a_person_is_asked_when_the_version_that_may_have_acted_is_gone(
         assert [record.version for record in records_of(result, Began) if record.name == "act"] == ["1", "2"]
 
 
+@pytest.mark.parametrize("effect", ["read", "idempotent", "write"])
+async def test_after_a_crash_an_agent_is_not_given_another_version_of_a_tool_that_it_names(
+    any_machine: Machine, effect: Any
+) -> None:
+    run = await interrupted(any_machine, effect, _naming())
+    calls: list[str] = []
+    model = ScriptedModel(["done"])
+    async with any_machine.app(tools=[act("2", effect, calls)], members=[_naming(model)]) as app:
+        held = await app.resume(run)
+        if held.pending:
+            await app.handle(run).answer(value="not_happened")
+        assert (await app.handle(run).result()).output == "done"
+    [told] = [part for part in model.requests[0].messages[-1].parts if isinstance(part, ToolResult)]
+    assert "act is not what this run was given, so it is not called: it was version 1, and is version 2" in told.content
+    assert calls == []
+
+
+def _naming(model: Any = None) -> Any:
+    return Agent("clerk", model or ScriptedModel([ToolCall("act", {"n": 1})]), ["act"])
+
+
 async def test_a_call_that_certainly_did_not_happen_goes_on_with_another_version(machine: Machine) -> None:
     run = await interrupted(machine, "write")
 

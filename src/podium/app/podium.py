@@ -416,6 +416,7 @@ class Podium:
         if row is None:
             raise RunNotFound(f"there is no run {run_id}")
         found = member or self.find(row)
+        self._members.setdefault(found.name, found)
         fresh = new_id or new_run_id()
         limit = None if budget is None else budget_of(budget)
         charges = None if limit is None else charges_of(fresh, limit)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from podium.core.errors import ConfigurationError, PodiumError
+from podium.core.errors import ConfigurationError, PodiumError, RunError
 from podium.ports import Tool
 from podium.ports.selectors import named, wild
 from podium.runtime.services import Unreachable
@@ -106,7 +106,8 @@ class Servers:
         names = [server.name for server in self._servers]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ConfigurationError(f"two MCP servers are named {twice[0]!r}: give one another name=")
-        self._know: Callable[[Iterable[str]], None] = lambda _: None
+        self._know: Callable[[Iterable[str]], None] | None = None
+        """Told the secrets that servers are given; None while the app is not open."""
         self._ours: dict[str, Tool] = {}
         """What stands in the registry because a server offers it."""
         self._refused: dict[str, dict[str, str]] = {}
@@ -118,7 +119,7 @@ class Servers:
         return len(self._servers)
 
     def opened(self, know: Callable[[Iterable[str]], None]) -> None:
-        """The app is open. `know` is told the secrets that servers are given."""
+        """The app is open: servers may be reached. `know` is told the secrets that they are given."""
         self._know = know
 
     async def bring(self, names: Sequence[str]) -> tuple[Tool, ...]:
@@ -137,10 +138,12 @@ class Servers:
         return tuple(found.values())
 
     async def connect(self, timeout: float | None = None) -> tuple[ServerState, ...]:
-        """Reach all servers now, and tell what came of it. Nothing is raised for one that cannot be reached.
+        """Reach all servers now, and tell what came of it. Nothing is raised for one that cannot be reached, but
+        RunError when the app is not open.
 
         `timeout` is in seconds: whoever has not answered by then is said not to have; its attempt goes on.
         """
+        self._opened()
         if self._servers:
             waiting = [asyncio.ensure_future(self._reach(server)) for server in self._servers]
             _, late = await asyncio.wait(waiting, timeout=timeout)
@@ -149,24 +152,33 @@ class Servers:
         return tuple([self._state(server, timeout) for server in self._servers])
 
     async def close(self) -> None:
-        """Let go of all servers, and take their tools out of the registry."""
+        """Let go of all servers, and take their tools out of the registry. None is reached any more."""
+        self._know = None
         await asyncio.gather(*[self._leave(server) for server in self._servers])
         self._offer()
 
     # ------------------------------------------------------------------------------------------------- connections
 
+    def _opened(self) -> Callable[[Iterable[str]], None]:
+        """Who is told secrets. Raises RunError when nobody would let go of a server that is reached now."""
+        if self._know is None:
+            raise RunError("the app is not open: use `async with Podium(...) as app:`")
+        return self._know
+
     async def _reach(self, server: _Server) -> None:
         """Connect, unless that is done; all who want it wait for one attempt, and none of them can cancel it."""
+        know = self._opened()
         if server.live is not None:
             return
         if server.opening is None or server.opening.done():
+            opening = self._open(server, know)
             # A context of its own: what the server asks in the middle of a call does not belong to this run.
-            server.opening = asyncio.get_running_loop().create_task(self._open(server), context=contextvars.Context())
+            server.opening = asyncio.get_running_loop().create_task(opening, context=contextvars.Context())
         await asyncio.shield(server.opening)
 
-    async def _open(self, server: _Server) -> None:
+    async def _open(self, server: _Server, know: Callable[[Iterable[str]], None]) -> None:
         try:
-            tools = server.made(self._know)
+            tools = server.made(know)
             tools.on_tools = self._offer
             await tools.__aenter__()
         except PodiumError as error:

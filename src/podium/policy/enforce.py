@@ -1,10 +1,11 @@
 """Judging by a policy: the check that a policy becomes in the gate.
 
 For a tool call, in this order: what a tool's tables forbid; the agent's table, which is all it may call; the rules from
-first to last, of which the first that fits decides; then the grant, or the default. Last, a tool whose table wants
-approval asks, if nobody was asked yet. A condition that cannot be answered (an argument is missing, or of another type)
-is taken in the stricter of both ways. Which rules can concern an agent and a tool at all is worked out once for both,
-so a long policy costs no more than its part that matters.
+first to last, of which the first that fits decides; then the grant, or the default. Last, each table of the tool that
+wants approval asks, unless a rule or another table asked already, of nobody but those whom it would ask. A condition
+that cannot be answered (an argument is missing, or of another type) is taken in the stricter of both ways. Which rules
+can concern an agent and a tool at all is worked out once for both, so a long policy costs no more than its part that
+matters.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ from .store import (
     Transition,
     Writer,
 )
-from .tools import Effect, Reach, Tool, ToolContext, tools_in
+from .tools import Effect, Reach, Tool, ToolContext, is_tool, tools_in
 
 __all__ = [
     "Allow",
@@ -90,6 +90,7 @@ __all__ = [
     "Versions",
     "Writer",
     "default_runner",
+    "is_tool",
     "set_default_runner",
     "tools_in",
 ]

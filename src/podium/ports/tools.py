@@ -116,19 +116,20 @@ class Tool(Protocol):
 def tools_in(given: Iterable[Tool], where: str) -> list[Tool]:
     """The tools of a list. Raises ConfigurationError, naming `where` it stands, for anything but tools in a list."""
     value = cast("object", given)
-    if _is_tool(value):
+    if is_tool(value):
         raise ConfigurationError(f"{where} are a list: write [{cast('Tool', value).name}]")
     if not isinstance(value, Iterable):
         raise ConfigurationError(f"{where} are a list of tools, not {_shown(value)}{_remedy(value)}")
     found: list[Tool] = []
     for each in cast("Iterable[object]", value):
-        if not _is_tool(each):
+        if not is_tool(each):
             raise ConfigurationError(f"{_shown(each)} in {where} is not a tool{_remedy(each)}")
         found.append(cast("Tool", each))
     return found
 
 
-def _is_tool(value: object) -> bool:
+def is_tool(value: object) -> bool:
+    """Whether something is a tool, as far as can be seen; a class of tools is none."""
     return hasattr(value, "effect") and hasattr(value, "invoke") and not isinstance(value, type)
 
 

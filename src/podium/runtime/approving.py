@@ -46,24 +46,29 @@ def binding(
     return bound
 
 
-def caution(run: Run, tool: Tool, step: Step, args: dict[str, Any]) -> HoldFor | None:
-    """Holds that no gate may leave out: they keep "act once" true."""
+def caution(run: Run, tool: Tool, step: Step, args: dict[str, Any], approved: frozenset[str]) -> HoldFor | None:
+    """The first hold that no gate may leave out and nobody approved: they keep "act once" true."""
+    if tool.effect == "read":
+        return None
     doubts = run.facts.doubts
-    if doubts and ((tool.name, step.digest) in doubts or _doubted(run, tool, args)):
+    if doubts and REPEAT not in approved and ((tool.name, step.digest) in doubts or _doubted(run, tool, args)):
         return HoldFor(
             REPEAT,
             f"{tool.name} was called with these arguments before, and nobody knows whether it happened. Call it again?",
         )
-    if run.fork_cut:
+    if run.fork_cut and FORK not in approved:
         return HoldFor(FORK, f"this run is a fork: let {tool.name} act on the world?")
     return None
 
 
 def lifted(run: Run, step: Step) -> frozenset[str]:
-    """The rules that need not ask about another attempt of a step that began: a decision covers all its attempts."""
+    """The rules that need not ask about another attempt of a step that began: a decision covers all its attempts.
+
+    The doubt that is repeated is its own. A fork's rule is not among them: what began there was approved there.
+    """
     held = () if step.past is None else step.past.holds
     approved = [each.rule for each in held if each.hold.why == "approval" and _approved(run, each.hold.request)]
-    return frozenset((REPEAT, FORK, *approved))
+    return frozenset((REPEAT, *approved))
 
 
 def _approved(run: Run, request: str) -> bool:

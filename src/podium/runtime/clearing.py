@@ -75,18 +75,15 @@ async def clear(
     if action.invalid is not None:
         return ToolValidationError(f"the arguments of {action.name} cannot be read: {action.invalid}")
     rewrites: tuple[str, ...] = ()
-    caution: HoldFor | None = None
     used: set[bytes] = set()
     while True:
+        verdict: Any = None
         if tool is not None:
             try:
                 args = tool.resolve(await fetched(run, args))
             except ToolValidationError as error:
                 return error
-            caution = None if tool.effect == "read" else approving.caution(run, tool, step, args)
-        verdict: Any = None
-        if caution is not None and caution.rule not in approved:
-            verdict = caution
+            verdict = approving.caution(run, tool, step, args, approved)
         if verdict is None:
             verdict = run.services.gate.judge(_proposal(run, step, action, tool, args, approved))
         if type(verdict) is Allow:

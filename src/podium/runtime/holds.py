@@ -71,6 +71,12 @@ async def hold_for(
     return await run.wait(hold)
 
 
+def was_asked(run: Run, step: Step, binding: bytes) -> bool:
+    """Whether an earlier drive asked exactly this."""
+    request = request_id(run, step, binding)
+    return step.past is not None and any(held.hold.request == request for held in step.past.holds)
+
+
 def said(decision: Signalled | None) -> dict[str, Any]:
     """What came with a decision; nothing of none."""
     value = None if decision is None else decode(decision.data)

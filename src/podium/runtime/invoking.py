@@ -105,9 +105,16 @@ async def named(run: Run, step: Step, action: CallTool) -> tuple[Tool | None, St
         return tool, why
     if step.past is not None and step.past.began is not None:
         return other, None  # It may have acted: what came of that is settled first, under the name.
-    return None, ToolValidationError(
-        f"{action.name} is not what this run was given, so it is not called: it was version {version}, and is version "
-        f"{other.version} now; do without it, and have the developer read the new one: a new run is given that"
+    return None, not_given(action, other)
+
+
+def not_given(action: CallTool, tool: Tool) -> StepFailed | None:
+    """Why a tool is not the one that a call means, which may have no other version; None when it is."""
+    if action.version in ("", tool.version):
+        return None
+    return ToolValidationError(
+        f"{action.name} is not what this run was given, so it is not called: it was version {action.version}, and is "
+        f"version {tool.version} now; do without it, and have the developer read the new one: a new run is given that"
     )
 
 

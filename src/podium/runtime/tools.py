@@ -31,8 +31,8 @@ from podium.ports import Tool
 from . import approving, clearing, paying, tool_cache
 from .bounded import Blocked, Expired, at_once, bounded, rest
 from .clearing import Cleared
-from .holds import hold_for, said
-from .invoking import begun_with, changed, context_of, idempotency_key, in_thread, named
+from .holds import hold_for, said, was_asked
+from .invoking import begun_with, changed, context_of, idempotency_key, in_thread, named, not_given
 from .run import Run, as_step_error
 from .sealing import discreet, echoed, fetched, seal
 from .step import Step
@@ -75,7 +75,7 @@ class ToolPerformer:
                 # It passed the gate and began. What was allowed then was these arguments, after any edit.
                 await self._after_crash(run, step, tool, past.began)
                 return
-            _lost(run, step, past.began, "the process ended while it ran, and the tool is not known any more", None)
+            _lost(run, step, past.began, "the process ended while it ran, and the tool is not known any more")
         cleared = clearing.at_once(run, step, action, tool)
         if cleared is None:
             cleared = await clearing.clear(run, step, action, tool, action.args, lack=lack)
@@ -198,12 +198,13 @@ class ToolPerformer:
 
     async def _after_crash(self, run: Run, step: Step, tool: Tool, began: Began) -> None:
         action: CallTool = step.action  # pyright: ignore[reportAssignmentType]
-        lost: ToolValidationError | None = None
+        # What happened can be settled with a tool that changed since, and without a secret that was forgotten; what is
+        # done now is done with neither.
+        lack = not_given(action, tool)
         try:
             args = await approving.begun_args(run, step, tool, await fetched(run, action.args))
         except ToolValidationError as error:
-            # A secret among them was forgotten: what happened can be settled, not repeated.
-            args, lost = action.args, error
+            args, lack = action.args, lack or error
         cleared = Cleared(args, began.rule)
         past = step.past
         why = "the process ended while it ran"
@@ -215,21 +216,20 @@ class ToolPerformer:
         elif began.effect == "write":
             again = await self._settle(run, step, tool, cleared, began, why)
         else:
-            _lost(run, step, began, why, None)
+            _lost(run, step, began, why)
             again = True
-        if again and lost is not None:
-            step.finish(error=lost, attempt=began.attempt + 1)
-        elif again:
-            # Another process, and maybe another policy: what may not be done any more is not done again.
-            now = await clearing.clear(run, step, action, tool, args, approving.lifted(run, step))
-            if isinstance(now, StepFailed):
-                _refused(run, step, args, now, began.attempt)
-            else:
-                await self._attempts(run, step, tool, now, began.attempt + 1)
+        if not again:
+            return
+        # Another process, and maybe another policy: what may not be done any more is not done again.
+        now = lack or await clearing.clear(run, step, action, tool, args, approving.lifted(run, step))
+        if isinstance(now, StepFailed):
+            _refused(run, step, args, now, began.attempt)
+        else:
+            await self._attempts(run, step, tool, now, began.attempt + 1)
 
     async def _settle(self, run: Run, step: Step, tool: Tool, cleared: Cleared, began: Began, why: str) -> bool:
         """Find out what came of a write. True when it did not happen and is to be done now."""
-        if tool.reconcile is not None and (step.past is None or step.past.held is None):
+        if tool.reconcile is not None and not was_asked(run, step, _doubt(step, began)):
             try:
                 value = await bounded(
                     tool.settle(idempotency_key(run.id, step.key), cleared.args),
@@ -255,7 +255,7 @@ class ToolPerformer:
             step,
             why="in_doubt",
             prompt=f"Did {tool.name} happen? {why}; its outcome is unknown.",
-            binding=encode(("in_doubt", began.attempt, step.digest)),
+            binding=_doubt(step, began),
             choices=("happened", "not_happened", "abort"),
             detail={
                 "tool": tool.name,
@@ -269,7 +269,8 @@ class ToolPerformer:
             await _finish(run, step, tool, began, answer.get("result"))
             return False
         if choice == "not_happened":
-            _lost(run, step, began, "it did not happen", "0")
+            now = run.services.clock.time()
+            step.retried(Retried(step.key, began.attempt, now, now, NotDone("it did not happen").failure))
             return True
         step.finish(
             error=Aborted(f"nobody could say whether {tool.name} happened, and the run was ended"),
@@ -280,25 +281,30 @@ class ToolPerformer:
         return False
 
 
+def _doubt(step: Step, began: Began) -> bytes:
+    """What the question is bound to whether an attempt happened."""
+    return encode(("in_doubt", began.attempt, step.digest))
+
+
 def _cost(tool: Tool, error: StepFailed | None) -> str:
     """What an attempt cost: the tool's price, also when it failed, unless it says that it did nothing."""
     return "0" if isinstance(error, NotDone) else tool.cost or "0"
 
 
-def _lost(run: Run, step: Step, began: Began, why: str, cost: str | None) -> None:
-    """End the reservation of an attempt that is followed by another. Without one there is nothing to say."""
+def _lost(run: Run, step: Step, began: Began, why: str) -> None:
+    """End the reservation of an attempt that nobody knows the end of. Without one there is nothing to say."""
     if began.reserved is not None:
         now = run.services.clock.time()
-        uncertain = began.reserved if cost is None else None
-        step.retried(Retried(began.key, began.attempt, now, now, ToolError(why).failure, cost, uncertain))
+        step.retried(Retried(began.key, began.attempt, now, now, ToolError(why).failure, None, began.reserved))
 
 
 # ---------------------------------------------------------------------------------------------------------- the call
 
 
 def _refused(run: Run, step: Step, args: dict[str, Any], why: StepFailed, attempt: int = 1) -> None:
-    """Journal that the gate, or whoever it asked, did not let the call pass."""
-    step.finish(error=discreet(run, args, why), rule=str(why.data.get("rule", "")), attempt=attempt)
+    """Journal that the gate, or whoever it asked, did not let the call pass: not again, if it was under way."""
+    rule = str(why.data.get("rule", ""))
+    step.finish(error=discreet(run, args, why), rule=rule, began=step.attempt, attempt=attempt)
 
 
 async def _paid(run: Run, step: Step, tool: Tool, began: Began) -> Began | None:

@@ -58,7 +58,7 @@ class Reader:
     def _json(self, response: Response, carried: Carried) -> Any:
         try:
             # Once read, so that a secret the server repeats is found however it is written (`\/` and `\u002f` are one).
-            value = carried.hidden(msgspec.json.decode(response.body))
+            value = carried.hide(msgspec.json.decode(response.body))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise ToolValidationError(
                 f"{self._name}: the answer says it is {response.media} and is not", where="result"

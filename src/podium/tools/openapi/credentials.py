@@ -12,7 +12,7 @@ import inspect
 import os
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias, TypeVar, cast
 from urllib.parse import quote
 
 import msgspec
@@ -26,6 +26,7 @@ from .operations import Operation
 Credential: TypeAlias = str | Callable[[], str | Awaitable[str]]
 """The name of an environment variable, or a function (async or not) that gives the secret."""
 
+T = TypeVar("T")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z\[\]-]+")
 _BREAK: Final = re.compile(r"[\x00-\x1f\x7f]")
@@ -41,12 +42,8 @@ class Carried(msgspec.Struct, kw_only=True):
     cookies: list[tuple[str, str]] = msgspec.field(default_factory=list[tuple[str, str]])
     secrets: list[str] = msgspec.field(default_factory=list[str])
 
-    def hide(self, text: str) -> str:
-        """`text` without these secrets."""
-        return self.hidden(text)
-
-    def hidden(self, value: Any) -> Any:
-        """Plain JSON without these secrets."""
+    def hide(self, value: T) -> T:
+        """A text, or plain JSON, without these secrets."""
         longest_first = sorted({item for item in self.secrets if len(item) >= SHORTEST}, key=len, reverse=True)
         return without(longest_first, value)
 
