@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from .job import Change, Life, Line, Step
+from .job import Change, Life, Step
 from .report import Boundary, Difference, Finding, Row
 from .subject import canonical
 
@@ -258,16 +258,24 @@ def _tools(life: Life) -> list[Step]:
 
 
 def _lost_attempts(life: Life) -> int:
-    """Attempts that began in a life that ended before they did."""
-    last: dict[tuple[str, str], Line] = {}
+    """Attempts that began in a life that ended before they did, whatever was found out about them later."""
+    running: set[tuple[str, str]] = set()
+    suspended: set[str] = set()
     lost = 0
     for line in life.lines:
         step = (line.run, line.key)
         if line.type == "Began" and line.kind in ("tool", "model"):
-            lost += step in last
-            last[step] = line
+            running.add(step)
         elif line.type in ("Ended", "Retried"):
-            last.pop(step, None)
+            running.discard(step)
+        elif line.type == "Suspended":
+            suspended.add(line.run)
+        elif line.type == "Resumed" and line.run not in suspended:
+            cut = {each for each in running if each[0] == line.run}
+            lost += len(cut)
+            running -= cut
+        if line.type == "Resumed":
+            suspended.discard(line.run)
     return lost
 
 
