@@ -148,6 +148,17 @@ def test_a_secret_reaches_the_server_and_nothing_that_is_written(folder: Path, p
     assert all(b"plain-words" not in file.read_bytes() for file in (folder / ".podium").iterdir() if file.is_file())
 
 
+def test_a_server_that_repeats_what_it_was_given_as_it_ends_tells_nobody(folder: Path, podium: Callable[..., Done]):
+    (folder / "shop_server.py").write_text("import sys; sys.exit(' '.join(sys.argv))")
+    server = SERVER.replace('["shop_server.py"]', '["shop_server.py", "--as", { env = "PASSPHRASE" }]')
+    configure(folder, "", server=server)
+    given = {"PASSPHRASE": "plain-words-of-a-variable"}
+    for arguments in (("doctor",), ("tools", "list"), ("run", "team.toml", ORDER, "--quiet")):
+        done = podium(*arguments, **given)
+        assert "--as [redacted]" in " ".join((done.out + done.err).split()), done
+        assert "plain-words" not in done.out + done.err
+
+
 @pytest.mark.slow  # several commands, a second or two each
 def test_tools_are_listed_with_their_server_for_a_team_and_without_one(folder: Path, podium: Callable[..., Done]):
     configure(folder, 'effects = { search = "read" }\nresources = true\n')

@@ -44,7 +44,7 @@ async def _reached(servers: Sequence[MCPServer]) -> Reached:
 
     registry = ToolRegistry()
     held = Servers(registry, servers)
-    held.opened(lambda _: None)  # nothing is journaled, and a server's own answers hide what it was given
+    held.opened(lambda _: None)  # nothing is journaled; what a server says hides what it was given
     try:
         states = await held.connect(PATIENCE)
         return Reached(states, {name: registry[name] for name in registry})

@@ -195,6 +195,10 @@ class MCPTools:
         process = self._connection.process
         return None if process is None else process.pid
 
+    def hide(self, secrets: Sequence[str]) -> None:
+        """Keep these out of whatever the server says, as is done with what it was given under a name that tells."""
+        self._connection.hide(secrets)
+
     def original(self, name: str) -> str:
         """The server's own name of a tool. Raises ConfigurationError for a tool it does not offer."""
         definition = self._definitions.get(name)

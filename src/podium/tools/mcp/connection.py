@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import msgspec
 
 from podium.core.errors import (
     ConfigurationError,
@@ -72,6 +74,13 @@ class Connection:
         self._closed = True
         self._requests: set[asyncio.Task[Any]] = set()
         self._retired: set[asyncio.Task[None]] = set()
+
+    def hide(self, secrets: Iterable[str]) -> None:
+        """Let these, too, not come back from the server."""
+        known = tuple(dict.fromkeys((*self.target.secrets, *secrets)))
+        if known != self.target.secrets:
+            self.target = msgspec.structs.replace(self.target, secrets=known)
+            self.secrets = secrets_of(self.target)
 
     async def open(self) -> None:
         """Connect. Raises ConfigurationError with what is known of the reason."""

@@ -122,6 +122,8 @@ class Stdio(msgspec.Struct, frozen=True, kw_only=True):
     args: tuple[str, ...] = ()
     env: Mapping[str, str] = {}
     cwd: str | None = None
+    secrets: tuple[str, ...] = ()
+    """Those among them that nothing but whoever read them can tell."""
 
     def __str__(self) -> str:
         return self.command
@@ -137,6 +139,8 @@ class Http(msgspec.Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = {}
     auth: Any = None
     transport: Literal["http", "sse"] = "http"
+    secrets: tuple[str, ...] = ()
+    """As in `Stdio`."""
 
     def __str__(self) -> str:
         parts = urlsplit(self.url)
@@ -152,7 +156,8 @@ Target: TypeAlias = Stdio | Http
 def secrets_of(target: Target) -> tuple[str, ...]:
     """What a server was given that nobody else is to see, should it repeat it: in every spelling, the longest first.
 
-    Of variables and headers it is those whose names say so; what a function or an `httpx2.Auth` gives is not known.
+    Of variables and headers it is those whose names say so, and what is known to be one; what a function or an
+    `httpx2.Auth` gives is not known.
     """
     if isinstance(target, Stdio):
         given = secrets_in([dict(target.env), *target.args])
@@ -160,7 +165,7 @@ def secrets_of(target: Target) -> tuple[str, ...]:
         auth = [target.auth] if isinstance(target.auth, str) else []
         given = [*secrets_in([dict(target.headers), target.url]), *auth]
         given += [value.partition(" ")[2] for value in given]  # `Bearer ...`: what is behind the scheme
-    found = {way for value in given if len(value) >= SHORTEST_TOLD for way in spellings(value)}
+    found = {way for value in (*given, *target.secrets) if len(value) >= SHORTEST_TOLD for way in spellings(value)}
     return tuple(sorted(found, key=lambda way: (-len(way), way)))
 
 

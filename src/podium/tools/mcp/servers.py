@@ -24,7 +24,7 @@ from .client import MCPTools
 from .names import may_be
 from .options import Http, MCPOptions, Stdio, checked
 
-Know: TypeAlias = Callable[[list[str]], None]
+Know: TypeAlias = Callable[[list[str]], object]
 """Told of secrets that were read, before anything is sent, so that they are kept out of what is written."""
 RESOURCES: Final = "query_external_resource"
 _MOST_SECRET: Final = 64 << 10
@@ -159,21 +159,39 @@ class MCPServer(msgspec.Struct, frozen=True):
     def make(self, know: Know) -> MCPTools:
         """The server, ready to be entered. Raises ConfigurationError for a secret that is not there."""
         table = self.table
+        secrets: list[str] = []
+
+        def note(found: list[str]) -> None:
+            know(found)
+            secrets.extend(found)
+
         if table.command is not None:
             cwd = Path(self.folder) / Path(table.cwd or "").expanduser()
-            args = [self._read(f"args[{position}]", value, know) for position, value in enumerate(table.args)]
-            env = self._all("env", table.env, know)
-            return MCPTools.stdio(table.command, args, env=env, cwd=cwd, **self.options)
-        url = self._read("url", table.url or "", know)
+            args = [self._read(f"args[{position}]", value, note) for position, value in enumerate(table.args)]
+            env = self._all("env", table.env, note)
+            tools = MCPTools.stdio(table.command, args, env=env, cwd=cwd, **self.options)
+        else:
+            tools = self._at(self._read("url", table.url or "", note), self._all("headers", table.headers, note), know)
+        tools.hide(secrets)
+        return tools
+
+    def _at(self, url: str, headers: Mapping[str, str], know: Know) -> MCPTools:
+        """The server at an address."""
+        table = self.table
         _address(url, given=isinstance(table.url, str))
+
+        def token(secret: Secret) -> str:
+            return self._read("auth", secret, lambda found: (know(found), tools.hide(found)))
+
         auth = table.auth
-        return MCPTools(
+        tools = MCPTools(
             url,
-            headers=self._all("headers", table.headers, know),
-            auth=None if auth is None else lambda: self._read("auth", auth, know),
+            headers=headers,
+            auth=None if auth is None else lambda: token(auth),
             transport=table.transport or "http",
             **self.options,
         )
+        return tools
 
     def _all(self, field: str, given: Mapping[str, Value], know: Know) -> dict[str, str]:
         return {key: self._read(f"{field}.{key}", value, know) for key, value in given.items()}
