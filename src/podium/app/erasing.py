@@ -14,7 +14,7 @@ from podium.core.chain import Link, Seal, signature
 from podium.core.erasing import Eraser
 from podium.core.errors import ConfigurationError, Erased, RunConflict, RunNotFound
 from podium.core.records import Started, decode_frame, encode_record, frame
-from podium.ports import Replacement, Store
+from podium.ports import Removal, Replacement, Store
 from podium.runtime.carrying import owner
 from podium.runtime.vault import address, tokens_in
 
@@ -55,7 +55,7 @@ async def erase(store: Store, run: str, step: str | None, by: str, at: float, ke
     if not found.frames and not blobs:
         raise ConfigurationError(f"there is nothing to erase in {step or f'run {run}'}: it holds no payload (any more)")
     values = found.eraser.values + len(blobs)
-    made = await store.erase(run, found.frames, blobs, forget=found.sealed(), values=values, by=by, at=at, key=key)
+    made = await store.erase(run, Removal(found.frames, values, by, at, key, blobs, found.sealed()))
     return Erasure(run, values, found.records, len(blobs), made.line)
 
 

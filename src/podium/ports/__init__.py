@@ -7,7 +7,7 @@ Each module here is one port, met through this package, but for `selectors`: how
 """
 
 from .assembly import Dispatcher, Runner, default_runner, set_default_runner
-from .audit import Evidence, Proofs, Replacement
+from .audit import Evidence, Proofs, Removal, Replacement
 from .clock import Clock, Timer
 from .gate import Allow, Check, Deny, Gate, HoldFor, Proposal, Rewrite, Verdict
 from .ledger import Ledger, Reservation, RunCosts, Settlement, Spending
@@ -67,6 +67,7 @@ __all__ = [
     "Proposal",
     "Reach",
     "Receipt",
+    "Removal",
     "Replacement",
     "Reservation",
     "Rewrite",

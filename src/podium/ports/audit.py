@@ -21,6 +21,23 @@ class Replacement(msgspec.Struct, frozen=True):
     body: bytes
 
 
+class Removal(msgspec.Struct, frozen=True):
+    """What is to be erased of a run, and what the anchor will say of it."""
+
+    frames: Sequence[Replacement]
+    values: int
+    """How many payloads go."""
+    by: str
+    at: float
+    """Epoch seconds."""
+    key: bytes | None
+    """The audit key, which signs the anchor."""
+    blobs: Sequence[str] = ()
+    """Addresses of content."""
+    cached: Sequence[bytes] = ()
+    """Keys of cached values."""
+
+
 class Evidence(Protocol):
     """All of a store at one instant, as it is: nothing is checked, and nothing is refused for being damaged.
 
@@ -70,21 +87,9 @@ class Proofs(Protocol):
         """The frames of a run whose payloads were erased, by their first record."""
         ...
 
-    async def erase(
-        self,
-        run_id: str,
-        frames: Sequence[Replacement],
-        blobs: Sequence[str],
-        *,
-        forget: Sequence[bytes] = (),
-        values: int,
-        by: str,
-        at: float,
-        key: bytes | None,
-    ) -> Anchor:
+    async def erase(self, run_id: str, removal: Removal) -> Anchor:
         """Replace frames of a run that is over and delete content, in one transaction with the anchor that says so.
 
-        Cached values under the keys of `forget` go with them.
         What was replaced is overwritten where it was stored. Raises RunNotFound, and RunConflict for a run that is not
         over or whose frames are others by now.
         """

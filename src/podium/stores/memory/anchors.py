@@ -6,7 +6,7 @@ What an anchor holds, and how it is checked, is `core.chain`'s and `core.proof`'
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
 from podium.core.chain import (
     MOST_RUNS,
@@ -22,7 +22,7 @@ from podium.core.chain import (
     key_id,
     next_anchor,
 )
-from podium.ports import Replacement
+from podium.ports import Removal
 from podium.stores.refusals import changed_meanwhile
 
 from .runs import Run
@@ -60,31 +60,22 @@ class Anchors:
             found = run.links()
             self._add(at, "forget", Forgetting(run.new.id, len(found), found[-1].head or b""), key)
 
-    def erase(
-        self,
-        run: Run,
-        frames: Sequence[Replacement],
-        blobs: Sequence[str],
-        *,
-        values: int,
-        by: str,
-        at: float,
-        key: bytes | None,
-    ) -> Anchor:
+    def erase(self, run: Run, removal: Removal) -> Anchor:
         """Replace records of a run, and anchor that, with the blobs that go. Raises RunConflict, with nothing done."""
         present = {each.first: each for each in run.links()}
         known = run.erased or {}
         done: list[ErasedFrame] = []
-        for each in frames:
+        for each in removal.frames:
             now = present.get(each.first)
             if now is None or hashlib.sha256(now.body).digest() != each.before:
                 raise changed_meanwhile(run.new.id)
             original = known[each.first].original if each.first in known else commitment(b"", now.body)
             done.append(ErasedFrame(each.first, original, hashlib.sha256(each.body).digest()))
-        for each in frames:
+        for each in removal.frames:
             run.records[each.first - 1] = each.body[1:]  # without the array of one that a frame is
         run.erased = {**known, **{each.first: each for each in done}}
-        return self._add(at, "erase", Erasing(run.new.id, tuple(done), tuple(blobs), values, by, key_id(key)), key)
+        said = Erasing(run.new.id, tuple(done), tuple(removal.blobs), removal.values, removal.by, key_id(removal.key))
+        return self._add(removal.at, "erase", said, removal.key)
 
     def _add(self, at: float, kind: AnchorKind, data: AnchorData, key: bytes | None) -> Anchor:
         last = self._anchors[-1] if self._anchors else None

@@ -20,7 +20,7 @@ from podium.ports import (
     Lease,
     Mail,
     NewRun,
-    Replacement,
+    Removal,
     RunCosts,
     RunRow,
     SessionRow,
@@ -299,24 +299,13 @@ class MemoryStore:
         run = self._contents.runs.get(run_id)
         return {} if run is None else dict(run.erased or {})
 
-    async def erase(
-        self,
-        run_id: str,
-        frames: Sequence[Replacement],
-        blobs: Sequence[str],
-        *,
-        forget: Sequence[bytes] = (),
-        values: int,
-        by: str,
-        at: float,
-        key: bytes | None,
-    ) -> Anchor:
+    async def erase(self, run_id: str, removal: Removal) -> Anchor:
         """Replace records of a run that is over and delete content. Raises RunNotFound, RunConflict."""
         self._group.flush()
         run = self._contents.get_over(run_id, "erase")
-        done = self._contents.anchors.erase(run, frames, blobs, values=values, by=by, at=at, key=key)
-        for address in blobs:
+        done = self._contents.anchors.erase(run, removal)
+        for address in removal.blobs:
             self._contents.blobs.pop(address, None)
-        for each in forget:
+        for each in removal.cached:
             self._contents.shelf.forget(each)
         return done

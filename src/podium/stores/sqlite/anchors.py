@@ -7,7 +7,7 @@ and `core.proof`'s business.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import msgspec
 
@@ -28,7 +28,7 @@ from podium.core.chain import (
 )
 from podium.core.errors import StoreCorrupt
 from podium.core.records import Status
-from podium.ports import Replacement
+from podium.ports import Removal
 from podium.stores.refusals import changed_meanwhile, no_run, not_over
 
 from . import ledger, sql
@@ -120,18 +120,7 @@ def erased(db: Database, run_id: str) -> dict[int, ErasedFrame]:
     return found
 
 
-def erase(
-    db: Database,
-    run_id: str,
-    frames: Sequence[Replacement],
-    blobs: Sequence[str],
-    *,
-    forget: Sequence[bytes] = (),
-    values: int,
-    by: str,
-    at: float,
-    key: bytes | None,
-) -> Anchor:
+def erase(db: Database, run_id: str, removal: Removal) -> Anchor:
     """Replace frames, delete content and cached values, and anchor that. Raises RunNotFound, RunConflict."""
     found = db.execute(sql.ERASABLE, (run_id,)).fetchone()
     if found is None:
@@ -141,7 +130,7 @@ def erase(
         raise not_over(run_id, status, "erase")
     db.execute("PRAGMA secure_delete = ON")  # from here on, on this connection: a freed byte is a zero
     earlier = erased(db, run_id)
-    wanted = {frame.first: frame for frame in frames}
+    wanted = {frame.first: frame for frame in removal.frames}
     done: list[ErasedFrame] = []
     for place, _, body, head in db.execute(sql.FRAMES, (number << 32, (number << 32) + sql.LAST)).fetchall():
         first = place & sql.LAST
@@ -160,12 +149,13 @@ def erase(
     if secret is not None:
         db.execute(sql.UNSALT, (number,))
     if db.has("blobs"):
-        for address in blobs:
+        for address in removal.blobs:
             db.execute(sql.ERASE_BLOB, (address,))
-    ledger.forget(db, forget)
+    ledger.forget(db, removal.cached)
     if db.has("mail"):
         db.execute(sql.ERASE_MAIL, (number,))
-    return add(db, at, "erase", Erasing(run_id, tuple(done), tuple(blobs), values, by, key_id(key)), key)
+    said = Erasing(run_id, tuple(done), tuple(removal.blobs), removal.values, removal.by, key_id(removal.key))
+    return add(db, removal.at, "erase", said, removal.key)
 
 
 def _original(head: bytes | None, salt: bytes, body: bytes, earlier: ErasedFrame | None) -> bytes:

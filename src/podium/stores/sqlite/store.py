@@ -24,7 +24,7 @@ from podium.ports import (
     Lease,
     Mail,
     NewRun,
-    Replacement,
+    Removal,
     RunCosts,
     RunRow,
     SessionRow,
@@ -355,26 +355,13 @@ class SqliteStore:
         """The frames of a run whose payloads were erased, by their first record."""
         return anchors.erased(self._db, run_id)
 
-    async def erase(
-        self,
-        run_id: str,
-        frames: Sequence[Replacement],
-        blobs: Sequence[str],
-        *,
-        forget: Sequence[bytes] = (),
-        values: int,
-        by: str,
-        at: float,
-        key: bytes | None,
-    ) -> Anchor:
+    async def erase(self, run_id: str, removal: Removal) -> Anchor:
         """Replace frames of a run that is over and delete content, with the anchor that says so.
 
         What was replaced is overwritten with zeros, and the log, which holds it still, is emptied into the file.
         Raises RunNotFound, RunConflict, and StoreLocked when another process keeps the log from being emptied.
         """
-        done = await self._committer.write(
-            lambda db: anchors.erase(db, run_id, frames, blobs, forget=forget, values=values, by=by, at=at, key=key)
-        )
+        done = await self._committer.write(lambda db: anchors.erase(db, run_id, removal))
         await asyncio.to_thread(empty_log, Path(self._db.path))
         return done
 

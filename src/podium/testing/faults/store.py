@@ -16,7 +16,7 @@ from podium.ports import (
     Lease,
     Mail,
     NewRun,
-    Replacement,
+    Removal,
     RunCosts,
     RunRow,
     SessionRow,
@@ -205,20 +205,9 @@ class FaultyStore:
         """As of the wrapped store."""
         return await self.inner.erased(run_id)
 
-    async def erase(
-        self,
-        run_id: str,
-        frames: Sequence[Replacement],
-        blobs: Sequence[str],
-        *,
-        forget: Sequence[bytes] = (),
-        values: int,
-        by: str,
-        at: float,
-        key: bytes | None,
-    ) -> Anchor:
+    async def erase(self, run_id: str, removal: Removal) -> Anchor:
         """As of the wrapped store."""
-        return await self.inner.erase(run_id, frames, blobs, forget=forget, values=values, by=by, at=at, key=key)
+        return await self.inner.erase(run_id, removal)
 
     async def close(self) -> None:
         """As of the wrapped store."""

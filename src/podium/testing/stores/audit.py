@@ -13,7 +13,7 @@ from podium.core.codec import TOMBSTONE, content_digest, encode
 from podium.core.errors import Erased, RunConflict, RunNotFound
 from podium.core.proof import AnchorProof, Findings, JournalProof
 from podium.core.records import Finished, Status, encode_record, frame
-from podium.ports import Blob, CacheEntry, CacheSize, Replacement, Store, Transition
+from podium.ports import Blob, CacheEntry, CacheSize, Removal, Replacement, Store, Transition
 
 from .moves import driven, new_run, settled, step, suspend, take, write
 
@@ -67,12 +67,12 @@ async def finished(store: Store, *names: str, run: str = "r") -> None:
     await writer.transition(Transition(Status.SUCCEEDED, release=True))
 
 
-async def erase(store: Store, blobs: tuple[str, ...] = (), forget: tuple[bytes, ...] = ()) -> None:
+async def erase(store: Store, blobs: tuple[str, ...] = (), cached: tuple[bytes, ...] = ()) -> None:
     """Replace the payload of the second record by a tombstone."""
     body = next(item for item in await links(store) if item.first == 2).body
     gone = frame([step("gone")])
     there = Replacement(2, hashlib.sha256(body).digest(), gone)
-    await store.erase("r", [there], blobs, forget=forget, values=1, by="ada", at=10.0, key=KEY)
+    await store.erase("r", Removal([there], 1, "ada", 10.0, KEY, blobs, cached))
 
 
 class AuditPromises:
@@ -168,7 +168,7 @@ class AuditPromises:
         await write(writer, step("a"))
         writer.append(encode_record(Finished(Status.SUCCEEDED, 9.0)))
         await writer.transition(Transition(Status.SUCCEEDED, release=True))
-        await erase(store, forget=(b"gone", b"never there"))
+        await erase(store, cached=(b"gone", b"never there"))
         assert await store.cached(b"gone", 2.0) is None
         assert await store.cached(b"left", 2.0) == b"value"
         assert await store.cache_size() == CacheSize(1, len(b"value"))
@@ -183,9 +183,9 @@ class AuditPromises:
         await writer.transition(Transition(Status.SUCCEEDED, release=True))
         stale = Replacement(2, b"another digest", encode([TOMBSTONE]))
         with pytest.raises(RunConflict, match="try again"):
-            await store.erase("r", [stale], (), values=1, by="ada", at=10.0, key=KEY)
+            await store.erase("r", Removal([stale], 1, "ada", 10.0, KEY))
         with pytest.raises(RunNotFound):
-            await store.erase("nobody", [], (), values=1, by="ada", at=10.0, key=KEY)
+            await store.erase("nobody", Removal([], 0, "ada", 10.0, KEY))
         assert (await proven(store)).told == []
 
     async def test_a_run_that_goes_on_is_anchored_again_and_again(self, store: Store) -> None:
