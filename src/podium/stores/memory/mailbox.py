@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from podium.ports import Mail
 
 
@@ -22,6 +24,12 @@ class Mailbox:
         """Mail is in the journal now."""
         if mail in self._mail:
             self._mail[mail] = None
+
+    def erase(self) -> None:
+        """Leave nothing of what was written in it; that it came stays."""
+        for name, mail in self._mail.items():
+            if mail is not None:
+                self._mail[name] = msgspec.structs.replace(mail, data=b"")
 
     def unread(self) -> list[Mail]:
         """What was not read, oldest first."""

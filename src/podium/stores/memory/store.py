@@ -308,4 +308,6 @@ class MemoryStore:
             self._contents.blobs.pop(address, None)
         for each in removal.cached:
             self._contents.shelf.forget(each)
+        if run.mailbox is not None:
+            run.mailbox.erase()
         return done

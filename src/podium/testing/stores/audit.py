@@ -12,8 +12,8 @@ from podium.core.chain import Link, Seal
 from podium.core.codec import TOMBSTONE, content_digest, encode
 from podium.core.errors import Erased, RunConflict, RunNotFound
 from podium.core.proof import AnchorProof, Findings, JournalProof
-from podium.core.records import Finished, Status, encode_record, frame
-from podium.ports import Blob, CacheEntry, CacheSize, Removal, Replacement, Store, Transition
+from podium.core.records import Finished, Principal, Status, encode_record, frame
+from podium.ports import Blob, CacheEntry, CacheSize, Mail, Removal, Replacement, Store, Transition
 
 from .moves import driven, new_run, settled, step, suspend, take, write
 
@@ -159,6 +159,12 @@ class AuditPromises:
         await erase(store, (content_digest(content),))
         with pytest.raises(Erased):
             await store.blob(content_digest(content))
+
+    async def test_mail_that_nobody_read_is_erased_too(self, store: Store) -> None:
+        await finished(store, "a")
+        await store.post(Mail("m", "r", "signal", "late", b"private", Principal(), 9.5))
+        await erase(store)
+        assert [(mail.id, mail.data) for mail in await store.unread("r")] == [("m", b"")]
 
     async def test_cached_values_that_are_named_go_with_it_and_others_stay(self, store: Store) -> None:
         await store.create(new_run())
